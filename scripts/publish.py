@@ -1,0 +1,53 @@
+"""Writes a recipe's `results.json` from what was measured: publish.py RECIPE FOLDER [FOLDER ...].
+
+RECIPE is a name in recipes/, FOLDER a study's folder, or one job's folder per seed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from windtunnel import config, guards
+from windtunnel.report.results import publish
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Publishes and says where; 2 where the folders are of no use."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("recipe")
+    parser.add_argument("folders", nargs="+", type=Path)
+    given = parser.parse_args(arguments)
+    try:
+        about = described(given.recipe, given.folders[0])
+        print(publish(config.RECIPES / given.recipe, given.folders, about))
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 0
+
+
+def described(recipe: str, folder: Path) -> dict[str, Any]:
+    """The recipe, the digest of the config that was run, and where it departs from the recipe."""
+    ran = json.loads((folder / "config.json").read_text())
+    committed = config.plain(config.compose(recipe))
+    there, here = (dict(guards.leaves(guards.without(v, config.VOLATILE[:3]))) for v in
+                   (ran, committed))  # fmt: skip
+    changed = {key: value for key, value in there.items() if here.get(key) != value}
+    digest = config.study_digest if ran.get("study") else config.job_digest
+    return {
+        "recipe": recipe,
+        "digest": digest(ran),
+        "recipe_digest": digest(committed),
+        "overrides": changed,
+        "command": " ".join(
+            ["python train.py", f"+recipe={recipe}", *(f"{k}={v}" for k, v in changed.items())]
+        ),
+    }
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,1 @@
+"""Hydra launcher: every job in a process of its own, forked from a warm server."""

@@ -1,0 +1,86 @@
+"""A job as the launcher sees it: what goes to its process, and what comes back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.utils import JobReturn, JobStatus, filter_overrides
+from hydra.types import HydraContext
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+
+from windtunnel.folder import Incomplete
+
+
+@dataclass(frozen=True)
+class LaunchedJob:
+    """One composed job, its folder, and how the progress line calls it."""
+
+    config: DictConfig
+    overrides: list[str]
+    folder: Path
+    label: str
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a job's process ended: `value` of a finished job, `reason` of any other."""
+
+    status: Literal["finished", "failed", "stopped"]
+    value: Any
+    reason: str
+
+
+def labels(batch: Sequence[Sequence[str]]) -> list[str]:
+    """A short name for each job: its folder where that was named, else what it alone sets."""
+    common = set.intersection(*(set(overrides) for overrides in batch))
+    return [_label(overrides, common) for overrides in batch]
+
+
+def _label(overrides: Sequence[str], common: set[str]) -> str:
+    for override in overrides:
+        key, _, value = override.partition("=")
+        if key == "hydra.sweep.subdir":
+            return value.strip("'")
+    return " ".join(override for override in overrides if override not in common) or "job"
+
+
+def compose(
+    master: DictConfig, context: HydraContext, overrides: list[str], index: int, label: str
+) -> LaunchedJob:
+    """Composes one job and fixes its folder."""
+    config = context.config_loader.load_sweep_config(master, overrides)
+    with open_dict(config):
+        config.hydra.job.id, config.hydra.job.num = str(index), index
+    before = HydraConfig.instance().cfg
+    HydraConfig.instance().set_config(config)
+    try:
+        subdir = str(OmegaConf.select(config, "hydra.sweep.subdir"))
+        home = Path(str(OmegaConf.select(config, "hydra.sweep.dir")))
+        with read_write(config.hydra):
+            config.hydra.sweep.dir, config.hydra.sweep.subdir = str(home), subdir
+    finally:
+        HydraConfig.instance().cfg = before
+    return LaunchedJob(config, overrides, (home / subdir).absolute(), label)
+
+
+def name_of(task: Callable[..., Any]) -> tuple[str, str]:
+    """Module and name under which another process finds the task function."""
+    return task.__module__, task.__qualname__
+
+
+def returned(job: LaunchedJob, outcome: Outcome) -> JobReturn:
+    """What Hydra's sweepers expect of a job."""
+    done = outcome.status == "finished"
+    config = OmegaConf.masked_copy(job.config, [str(k) for k in job.config if k != "hydra"])
+    return JobReturn(
+        overrides=filter_overrides(job.overrides),
+        cfg=config,
+        hydra_cfg=OmegaConf.masked_copy(job.config, ["hydra"]),
+        working_dir=str(Path.cwd()),
+        status=JobStatus.COMPLETED if done else JobStatus.FAILED,
+        _return_value=outcome.value if done else Incomplete(f"{job.label}: {outcome.reason}"),
+    )

@@ -1,0 +1,1 @@
+"""Hydra sweeper: runs the study that the config states."""

@@ -1,0 +1,132 @@
+"""One study from its first proposal to its conclusion, in a folder named by its content."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+
+from windtunnel import config
+from windtunnel.folder import (
+    LOCK_SECONDS,
+    Incomplete,
+    finished_jobs,
+    locked,
+    refuse_other,
+    write_whole,
+)
+from windtunnel.interfaces import Job, Study
+
+from . import _code, _overrides
+
+Compose = Callable[[Sequence[str]], DictConfig]
+Launch = Callable[[Sequence[Sequence[str]], int, Path], list[str]]
+
+
+def run_study(
+    given: Sequence[str],
+    *,
+    compose: Compose,
+    launch: Launch,
+    conf: Path | None,
+    recipes: Path | None,
+) -> dict[str, Any]:
+    """Runs, or goes on with, the study that a command line states.
+
+    Args:
+        given: the command line's overrides, without lists.
+        compose: gives the config of some overrides.
+        launch: runs a batch of jobs in a folder and returns what went wrong.
+        conf: the folder of the config groups, None for the repository's.
+        recipes: the folder of the recipes, None for the repository's.
+
+    Raises:
+        ValueError: the config states no study, or one that cannot run.
+        Incomplete: jobs have failed; what can be concluded without them is written.
+    """
+    conf, recipes = conf or config.CONF, recipes or config.RECIPES
+    cfg = compose(given)
+    config.check(cfg, given, conf=conf, recipes=recipes)
+    study = _build(cfg)
+    folder = study_folder(cfg)
+    for job in study.plan():
+        config.check(compose(job_overrides(given, job, folder)), conf=conf, recipes=recipes)
+    with locked(folder, LOCK_SECONDS):
+        refuse_other(folder, config.plain(cfg), config.study_digest)
+        write_whole(folder / "config.json", json.dumps(config.plain(cfg), indent=1))
+        history, said = _code.note(folder, _code.current())
+        sys.stdout.write(f"study {cfg.name} in {folder}\n{said}")
+        sys.stdout.flush()
+        missing = work(study, given, folder, launch)
+        conclusion = conclude(study, folder, missing, {"name": cfg.name, "code": history})
+    if missing:
+        raise Incomplete(
+            f"{len(missing)} jobs of the study have no result: {', '.join(missing)}; "
+            f"their logs are in {folder}; the same command tries them again"
+        )
+    return conclusion
+
+
+def _build(cfg: DictConfig) -> Study:
+    from hydra.utils import instantiate
+
+    if not cfg.get("study"):
+        raise ValueError(
+            "study: expected a study, got none; choose one (study=ladder), or run a single job "
+            "without hydra/sweeper=study"
+        )
+    return instantiate(cfg.study, _convert_="all")
+
+
+def study_folder(cfg: DictConfig) -> Path:
+    """`outputs/NAME/DIGEST`, or another beside it with `fresh`."""
+    home = Path(str(cfg.paths.outputs)).expanduser() / str(cfg.name)
+    return (home / config.fresh_name(home, config.study_digest(cfg), cfg.fresh)).absolute()
+
+
+def job_overrides(given: Sequence[str], job: Job, folder: Path) -> list[str]:
+    """All overrides of one job, its folder included."""
+    return [
+        *_overrides.of_job(given, {**job.overrides, "role": job.role}),
+        _overrides.written("hydra.sweep.dir", str(folder)),
+        _overrides.written("hydra.sweep.subdir", job.name),
+    ]
+
+
+def work(study: Study, given: Sequence[str], folder: Path, launch: Launch) -> list[str]:
+    """Launches batch after batch until the study asks for nothing new; returns the jobs missing."""
+    planned = {job.name: job for job in study.plan()}
+    tried: set[str] = set()
+    while True:
+        records = finished_jobs(folder)
+        proposed = study.propose(records, folder)
+        batch = [job for job in proposed if job.name not in records and job.name not in tried]
+        if not batch:
+            return sorted(tried - set(records))
+        planned.update({job.name: job for job in batch})
+        _write_plan(folder, list(planned.values()))
+        batch.sort(key=lambda job: -job.cost)
+        launch([job_overrides(given, job, folder) for job in batch], len(tried), folder)
+        tried.update(job.name for job in batch)
+
+
+def conclude(
+    study: Study, folder: Path, missing: Sequence[str], about: dict[str, Any]
+) -> dict[str, Any]:
+    """Writes `study.json`: what the study concludes, and what is missing."""
+    conclusion = {
+        **about,
+        "missing": list(missing),
+        **study.conclude(finished_jobs(folder), folder),
+    }
+    write_whole(folder / "study.json", json.dumps(conclusion, indent=1))
+    return conclusion
+
+
+def _write_plan(folder: Path, jobs: Sequence[Job]) -> None:
+    plan = [{"name": job.name, "role": job.role, "cost": job.cost} for job in jobs]
+    write_whole(folder / "jobs.json", json.dumps({"jobs": plan}, indent=1))

@@ -1,0 +1,108 @@
+"""The parts of one job, built from its configuration by their `_target_`."""
+
+from __future__ import annotations
+
+import os
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+from torch import Tensor, nn
+
+from windtunnel.data.datamodule import TokenDataModule
+from windtunnel.evaluation import DomainLoss
+from windtunnel.interfaces import Multipliers
+from windtunnel.model.parametrization import initialise, multipliers
+from windtunnel.optim.groups import parameter_groups
+from windtunnel.training import LanguageModelling, Objective
+
+
+def build_model(
+    cfg: DictConfig, vocab_size: int
+) -> tuple[nn.Module, dict[str, Multipliers]]:
+    """The model, drawn from the seed, and its table of multipliers."""
+    model = instantiate(cfg.model, vocab_size=vocab_size, length=cfg.batch.length)
+    table = multipliers(model, instantiate(cfg.parametrization.rule), cfg.optim.update_rule)
+    if next(model.parameters()).device.type != "meta":
+        generator = torch.Generator().manual_seed(cfg.seed)
+        initialise(model, table, init_std=cfg.parametrization.init_std, generator=generator)
+    return model, table
+
+
+def check_parts(cfg: DictConfig, total_tokens: int) -> None:
+    """Builds what a bad setting would break, without memory and before any work is done.
+
+    Raises:
+        ValueError: a part refuses its settings.
+    """
+    with torch.device("meta"):
+        build_model(cfg, vocab_size=8)
+    instantiate(cfg.schedule)(0, total_tokens)
+
+
+def build_data(cfg: DictConfig) -> TokenDataModule:
+    """The data of a job; nothing is read before its `build`."""
+    cache = os.environ.get("WINDTUNNEL_CACHE") or cfg.paths.cache
+    settings = {k: v for k, v in cfg.data.items() if k in DATA_SETTINGS}
+    if cfg.batch.sequences % cfg.batch.accumulate:
+        raise ValueError(
+            f"batch.accumulate must divide batch.sequences, got {cfg.batch.accumulate} and "
+            f"{cfg.batch.sequences}"
+        )
+    return TokenDataModule(
+        source=instantiate(cfg.data.source),
+        tokenizer=instantiate(cfg.tokenizer),
+        sequences=cfg.batch.sequences // cfg.batch.accumulate,
+        length=cfg.batch.length,
+        seed=cfg.seed,
+        accumulate=cfg.batch.accumulate,
+        cache=Path(cache).expanduser(),
+        **settings,
+    )
+
+
+DATA_SETTINGS = ("eval_tokens", "held_out", "document_mask", "workers")
+
+
+def build_training(
+    cfg: DictConfig,
+    model: nn.Module,
+    table: dict[str, Multipliers],
+    data: TokenDataModule,
+    total_tokens: int,
+    tokens_per_step: int,
+) -> LanguageModelling:
+    """The objective with its optimiser, schedule and metric."""
+    optim = cfg.optim
+    groups = parameter_groups(
+        model,
+        table,
+        lr=optim.lr,
+        eps=optim.eps,
+        weight_decay=optim.weight_decay,
+        weight_decay_mode=optim.weight_decay_mode,
+    )
+    schedule = instantiate(cfg.schedule)
+
+    def lr_at(step: int) -> float:
+        # In the middle of the step, so that neither the first nor the last is lost to a zero rate.
+        return schedule((step + 0.5) * tokens_per_step, total_tokens)
+
+    return LanguageModelling(
+        Objective(model, instantiate(cfg.loss)),
+        partial(instantiate(optim.build), groups),
+        lr_at,
+        DomainLoss(data.domains, data.bytes_per_token, data.overall_bytes_per_token),
+        optim.clip_norm,
+    )
+
+
+def empty_batch(cfg: DictConfig, device: torch.device) -> dict[str, Tensor | None]:
+    """Tokens, targets and documents of the shape and layout of a training batch, all zero."""
+    shape = (cfg.batch.sequences // cfg.batch.accumulate, cfg.batch.length)
+    zeros = torch.zeros(shape, dtype=torch.long, device=device)
+    documents: Any = zeros.clone() if cfg.data.document_mask else None
+    return {"tokens_BT": zeros, "targets_BT": zeros.clone(), "documents_BT": documents}

@@ -1,0 +1,88 @@
+"""Builds a job's loggers, and ends them.
+
+Every one is given the facts of its job and the study that it belongs to. W&B: the run's id is the
+job's digest, so a resumed job goes on in the same run; `mode: auto` is offline without an account.
+"""
+
+from __future__ import annotations
+
+import netrc
+import os
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import urlsplit
+
+from lightning.pytorch.loggers import Logger, TensorBoardLogger, WandbLogger
+
+from windtunnel.callbacks.csv_logger import CsvLogger
+from windtunnel.callbacks.facts import JobFacts
+
+WANDB_SERVER = "https://api.wandb.ai"  # used where WANDB_BASE_URL is not set
+MODES = ("auto", "online", "offline", "disabled")
+
+
+def csv_logger(facts: JobFacts, group: str, *, seconds: float) -> CsvLogger:
+    """Metrics in `metrics.csv` of the job's folder."""
+    return CsvLogger(facts.folder, seconds=seconds)
+
+
+def tensorboard_logger(facts: JobFacts, group: str, *, flush_secs: int) -> TensorBoardLogger:
+    """Event files in `tensorboard/` of the job's folder."""
+    return TensorBoardLogger(
+        facts.folder, name="tensorboard", version="", default_hp_metric=False, flush_secs=flush_secs
+    )
+
+
+def wandb_logger(
+    facts: JobFacts, group: str, *, project: str, entity: str | None, mode: str, tags: Sequence[str]
+) -> WandbLogger:
+    """A W&B run, grouped by study and typed by the job's role; nothing watches the machine."""
+    mode = wandb_mode(mode, os.environ)
+    flat = {"scale": {"N": facts.parameters, "D": facts.total_tokens}}
+    return WandbLogger(
+        name=facts.name,
+        save_dir=facts.folder,
+        id=facts.job,
+        project=project,
+        entity=entity,
+        group=group,
+        job_type=facts.role or facts.task,
+        tags=list(tags),
+        config={**facts.config, **flat, "git": facts.git},
+        mode=mode,
+        settings={"x_disable_stats": True, "silent": True, "console": "off", "save_code": False},
+    )
+
+
+def wandb_mode(mode: str, environment: Any) -> str:
+    """`auto` becomes WANDB_MODE where set, else online with an account and offline without."""
+    if mode not in MODES:
+        raise ValueError(
+            f"logger.wandb.mode: expected one of {', '.join(MODES)}, got {mode!r}: set auto to "
+            "go online where there is an account"
+        )
+    if mode != "auto":
+        return mode
+    if environment.get("WANDB_MODE"):
+        return environment["WANDB_MODE"]
+    return "online" if has_account(environment) else "offline"
+
+
+def has_account(environment: Any) -> bool:
+    """Whether a W&B key stands in the environment or in the user's netrc file."""
+    if environment.get("WANDB_API_KEY"):
+        return True
+    host = urlsplit(environment.get("WANDB_BASE_URL") or WANDB_SERVER).hostname or ""
+    try:
+        return netrc.netrc(environment.get("NETRC")).authenticators(host) is not None
+    except (OSError, netrc.NetrcParseError):
+        return False
+
+
+def close(loggers: Sequence[Logger], *, failed: bool) -> None:
+    """Ends every logger, so that the next job of the process starts runs of its own."""
+    for logger in loggers:
+        logger.finalize("failed" if failed else "success")
+        if isinstance(logger, WandbLogger) and logger._experiment is not None:
+            logger.experiment.finish(exit_code=int(failed))
+            logger._experiment = None

@@ -1,0 +1,289 @@
+"""Compose, name and check the configuration of a job.
+
+A job's id is the digest of its resolved configuration without the keys that cannot change what it
+learns; a study's is the same with `study` kept. Folders are named by these digests, so the same
+command finds the same folder again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from windtunnel import guards
+
+ROOT = Path(__file__).resolve().parents[2]
+CONF = ROOT / "conf"
+RECIPES = ROOT / "recipes"
+VERSION_BASE = "1.3"
+
+VOLATILE = (
+    "paths",
+    "logger",
+    "fresh",
+    "study",
+    "hydra",
+    "role",
+    "trainer.progress",
+    "trainer.threads",
+    "trainer.workers",
+    "trainer.checkpoint_seconds",
+)
+DIGEST_LENGTH = 12
+
+
+# --------------------------------------------------------------------------------------- compose
+
+
+def register_recipes(recipes: Path = RECIPES) -> list[str]:
+    """Stores every `recipes/NAME/recipe.yaml` as option NAME of group `recipe`; returns the names.
+
+    The recipe's values go to the root of the config; its `name` is its folder's.
+    """
+    from hydra.core.config_store import ConfigStore
+
+    names = []
+    for path in sorted(recipes.glob("*/recipe.yaml")):
+        name = path.parent.name
+        node = {**_load(path), "name": name}
+        ConfigStore.instance().store(group="recipe", name=name, node=node, package="_global_")
+        names.append(name)
+    return names
+
+
+def register_resolvers() -> None:
+    """Registers `${run_folder:}`, the name of a job's folder."""
+    OmegaConf.register_new_resolver(
+        "run_folder", lambda *, _root_: run_folder(_root_), replace=True, use_cache=False
+    )
+
+
+def compose(
+    recipe: str | None = None,
+    overrides: Sequence[str] = (),
+    *,
+    conf: Path = CONF,
+    recipes: Path = RECIPES,
+) -> DictConfig:
+    """Composes and checks the config that a command line would give, for notebooks and tests."""
+    import hydra
+
+    register_recipes(recipes)
+    register_resolvers()
+    given = [*([f"+recipe={recipe}"] if recipe else []), *overrides]
+    with hydra.initialize_config_dir(str(conf.resolve()), version_base=VERSION_BASE):
+        cfg = hydra.compose("train", overrides=given)
+    check(cfg, given, conf=conf, recipes=recipes)
+    return cfg
+
+
+# ----------------------------------------------------------------------------------------- names
+
+
+def plain(cfg: DictConfig | Mapping[str, Any]) -> dict[str, Any]:
+    """The resolved config as plain Python, without Hydra's own section.
+
+    Raises:
+        ValueError: a value is missing, or refers to one that does not exist.
+    """
+    if not isinstance(cfg, DictConfig):
+        return {key: value for key, value in cfg.items() if key != "hydra"}
+    body = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
+    raw: dict[str, Any] = OmegaConf.to_container(body, resolve=False)  # type: ignore[assignment]
+    missing = sorted(key for key, value in guards.leaves(raw) if value == "???")
+    if missing:
+        raise ValueError(
+            f"{', '.join(missing)}: expected a value, got none; "
+            f"give {' '.join(f'{key}=VALUE' for key in missing)}"
+        )
+    try:
+        return OmegaConf.to_container(body, resolve=True)  # type: ignore[return-value]
+    except OmegaConfBaseException as error:
+        said = str(error).splitlines()[0]
+        raise ValueError(f"{error.full_key or 'config'}: {said}; give it a value") from error
+
+
+def job_digest(cfg: DictConfig | Mapping[str, Any]) -> str:
+    """The id of a job: equal for configs that train the same thing."""
+    return _digest(guards.without(plain(cfg), VOLATILE))
+
+
+def study_digest(cfg: DictConfig | Mapping[str, Any]) -> str:
+    """The id of a study: the job's, with the study's own settings."""
+    return _digest(guards.without(plain(cfg), [key for key in VOLATILE if key != "study"]))
+
+
+def run_folder(cfg: DictConfig) -> str:
+    """The name of a single job's folder within `outputs/NAME`."""
+    home = Path(str(cfg.paths.outputs)).expanduser() / str(cfg.name)
+    return fresh_name(home, job_digest(cfg), cfg.fresh)
+
+
+def fresh_name(home: Path, digest: str, fresh: bool | str | int) -> str:
+    """The digest; with `fresh` a suffix: the one given, or the first number not in use."""
+    if fresh is False:
+        return digest
+    if fresh is not True:
+        return f"{digest}-{fresh}"
+    number = 2
+    while (home / f"{digest}-{number}").exists():
+        number += 1
+    return f"{digest}-{number}"
+
+
+def _digest(values: Mapping[str, Any]) -> str:
+    text = json.dumps(values, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:DIGEST_LENGTH]
+
+
+# ----------------------------------------------------------------------------------------- check
+
+
+def check(
+    cfg: DictConfig,
+    overrides: Iterable[str] = (),
+    *,
+    conf: Path = CONF,
+    recipes: Path = RECIPES,
+) -> None:
+    """Refuses, before anything is built, a config that would run something else than was meant.
+
+    Args:
+        cfg: the composed config.
+        overrides: the command line that gave it; without it swapped groups are not seen.
+        conf: the folder of the YAML groups.
+        recipes: the folder of the recipes.
+
+    Raises:
+        ValueError: an unknown section or key, a bad size, or a value pinned for another part.
+    """
+    guards.check_swaps(*swaps_and_pins(cfg, overrides, conf, recipes))
+    values = plain(cfg)
+    guards.check_sections(values, known_keys(conf))
+    guards.check_sizes(values)
+    guards.check_targets(values)
+
+
+def hint(error: BaseException, arguments: Iterable[str], *, conf: Path = CONF) -> str:
+    """What exists beside a key that a command line got wrong; empty for any other error."""
+    import hydra
+    from hydra.errors import HydraException
+
+    found = re.match(r"Could not override '([^']+)'", str(error))
+    if found is None or found[1] == "recipe":
+        return ""
+    wrong = found[1]
+    rest = [word for word in arguments if "=" in word and not word.startswith("-")]
+    rest = [word for word in rest if _parse(word)[0] != wrong and _parse(word)[1] is not None]
+    try:
+        with hydra.initialize_config_dir(str(conf.resolve()), version_base=VERSION_BASE):
+            cfg = hydra.compose("train", overrides=rest)
+    except HydraException:
+        return ""
+    return f"\n{guards.what_exists(OmegaConf.to_container(cfg), wrong)}"
+
+
+def known_keys(conf: Path = CONF) -> dict[str, set[str] | None]:
+    """Every top-level section with the keys it may hold; None where a constructor says which."""
+    train = _load(conf / "train.yaml")
+    known: dict[str, set[str] | None] = {}
+    for entry in train.get("defaults", []):
+        for group in entry if isinstance(entry, dict) else []:
+            if not group.startswith(("override ", "hydra/")) and "/" not in group:
+                known[group] = _keys_of_group(conf / group)
+    for key, value in train.items():
+        if key not in ("defaults", "hydra"):
+            known.setdefault(key, set(value) if isinstance(value, dict) else None)
+    return known
+
+
+def _keys_of_group(folder: Path) -> set[str] | None:
+    options = [_load(path) for path in sorted(folder.glob("*.yaml"))]
+    if not options or any("_target_" in option for option in options):
+        return None
+    return {key for option in options for key in option if key != "defaults"}
+
+
+def swaps_and_pins(
+    cfg: DictConfig, overrides: Iterable[str], conf: Path = CONF, recipes: Path = RECIPES
+) -> tuple[dict[str, str], dict[str, Any], set[str]]:
+    """What `guards.check_swaps` compares: options chosen by hand, the recipe's values, keys given.
+
+    An option counts as chosen by hand where it differs from the one the recipe takes itself.
+    """
+    given = [_parse(override) for override in overrides]
+    names = [name for key, value in given if key == "recipe" for name in _as_list(value)]
+    pins: dict[str, Any] = {}
+    own: dict[str, str] = {}
+    for name in names:
+        values, choices = recipe_values(str(name), recipes)
+        guards.merge(pins, values)
+        own.update(choices)
+    usual = default_options(own, conf)
+    swaps = {
+        key.replace("/", "."): str(value)
+        for key, value in given
+        if key != "recipe"
+        and "." not in key
+        and isinstance(value, str)
+        and isinstance(OmegaConf.select(cfg, key.replace("/", ".")), DictConfig)
+        and usual.get(key) != value
+    }
+    return swaps, pins, {key for key, _ in given}
+
+
+def default_options(chosen: Mapping[str, str], conf: Path = CONF) -> dict[str, str]:
+    """The option of every group, those inside of groups included, given what a recipe chooses."""
+    options: dict[str, str] = {}
+    todo = [("", conf / "train.yaml")]
+    while todo:
+        group, path = todo.pop()
+        for entry in _load(path).get("defaults", []):
+            for key, option in entry.items() if isinstance(entry, dict) else []:
+                inner = f"{group}/{key}".strip("/")
+                if not key.startswith("override ") and option is not None:
+                    options[inner] = str(chosen.get(inner, option))
+                    todo.append((inner, conf / inner / f"{options[inner]}.yaml"))
+    return options
+
+
+def recipe_values(name: str, recipes: Path = RECIPES) -> tuple[dict[str, Any], dict[str, str]]:
+    """What a recipe pins, those it builds on included, and the group options it takes."""
+    own = _load(recipes / name / "recipe.yaml")
+    values: dict[str, Any] = {}
+    choices: dict[str, str] = {}
+    for entry in own.pop("defaults", []):
+        if isinstance(entry, str) and entry != "_self_":
+            inherited, inherited_choices = recipe_values(entry.rsplit("/", 1)[-1], recipes)
+            guards.merge(values, inherited)
+            choices.update(inherited_choices)
+        elif isinstance(entry, dict):
+            for group, option in entry.items():
+                choices[group.removeprefix("override ").strip().lstrip("/")] = option
+    guards.merge(values, own)
+    return values, choices
+
+
+def _load(path: Path) -> dict[str, Any]:
+    if not path.exists():
+        return {}
+    return OmegaConf.to_container(OmegaConf.load(path), resolve=False)  # type: ignore[return-value]
+
+
+def _parse(override: str) -> tuple[str, Any]:
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    parsed = OverridesParser.create().parse_override(override)
+    value = None if parsed.is_sweep_override() else parsed.value()
+    return parsed.key_or_group, value
+
+
+def _as_list(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, (list, tuple)) else [value]

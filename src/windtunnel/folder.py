@@ -1,0 +1,161 @@
+"""The folder of a job or a study: whose it is, who works in it, whether it is finished.
+
+A lock is an advisory lock of the operating system on the file `.lock` in the folder: it ends with
+the process that holds it, however that ends, so a dead process never blocks a folder.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from windtunnel.interfaces import Record
+
+try:
+    import fcntl
+except ImportError:  # Windows: no advisory locks
+    fcntl = None
+
+LOCK = ".lock"
+LOG = "log.txt"
+HARMLESS = {LOCK, LOG, ".hydra", "train.log", "multirun.yaml"}
+DONE = ("finished", "diverged")
+POLL_SECONDS = 0.1
+LOCK_SECONDS = 3.0
+
+
+class Incomplete(RuntimeError):
+    """Work ended with something missing, which the message names."""
+
+
+@contextmanager
+def claimed(
+    folder: Path, values: Mapping[str, Any], digest: Callable[[Mapping[str, Any]], str]
+) -> Iterator[Record | None]:
+    """Holds the folder for one job, and gives the record where that job is done already.
+
+    The further processes of a job on several devices share the folder with the first.
+    """
+    if os.environ.get("LOCAL_RANK", "0") != "0":
+        yield None
+        return
+    with locked(folder, LOCK_SECONDS):
+        refuse_other(folder, values, digest)
+        yield finished(folder)
+
+
+@contextmanager
+def locked(folder: Path, wait_seconds: float) -> Iterator[None]:
+    """Holds the folder for this process; waits a moment for one that is just ending.
+
+    Raises:
+        ValueError: another process works in the folder.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / LOCK).open("a+") as file:
+        deadline = time.monotonic() + wait_seconds
+        while not _take(file):
+            if time.monotonic() > deadline:
+                raise ValueError(
+                    f"{folder}: expected a folder that nobody works in, but {_owner(file)} does; "
+                    "wait for it, stop it, or give fresh=true for a folder of its own"
+                )
+            time.sleep(POLL_SECONDS)
+        file.truncate(0)
+        file.write(f"process {os.getpid()} on {socket.gethostname()}")
+        file.flush()
+        yield
+
+
+def _take(file: IO[str]) -> bool:
+    if fcntl is None:
+        return True
+    try:
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):
+        return False
+    except OSError as error:
+        warnings.warn(f"{file.name}: this disk has no locks ({error}); going on", stacklevel=3)
+    return True
+
+
+def _owner(file: IO[str]) -> str:
+    file.seek(0)
+    return file.read().strip() or "another process"
+
+
+def refuse_other(
+    folder: Path, values: Mapping[str, Any], digest: Callable[[Mapping[str, Any]], str]
+) -> None:
+    """Refuses to work in a folder that holds something else.
+
+    Args:
+        folder: where the job or study is to work.
+        values: its resolved config.
+        digest: its id as a function of a resolved config.
+
+    Raises:
+        ValueError: the folder belongs to another config, or to no job at all.
+    """
+    path = folder / "config.json"
+    if not path.exists():
+        found = sorted({p.name for p in folder.glob("*")} - HARMLESS) if folder.exists() else []
+        if found:
+            raise ValueError(
+                f"{folder}: expected an empty folder or one of windtunnel's, but it holds "
+                f"{', '.join(found[:5])}; give paths.outputs=FOLDER or hydra.run.dir=FOLDER"
+            )
+        return
+    there = json.loads(path.read_text())
+    if digest(there) != digest(values):
+        raise ValueError(
+            f"{folder}: expected the folder of this config, but it holds one with other values of "
+            f"{', '.join(_differences(there, values)[:5])}; give fresh=true for a folder of its own"
+        )
+
+
+def _differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+    keys = [key for key in {**one, **other} if one.get(key) != other.get(key)]
+    found = []
+    for key in keys:
+        a, b = one.get(key), other.get(key)
+        if isinstance(a, Mapping) and isinstance(b, Mapping):
+            found += [f"{key}.{inner}" for inner in _differences(a, b)]
+        else:
+            found.append(key)
+    return found
+
+
+def finished(folder: Path) -> Record | None:
+    """The record of a job that is done, or None where work is left."""
+    if not (folder / "record.json").exists():
+        return None
+    record = Record.load(folder)
+    return record if record.outcome in DONE else None
+
+
+def finished_loss(record: Record) -> float:
+    """Held-out loss of a finished job in nats per token; nan where it diverged."""
+    if record.outcome == "diverged" or record.evaluation is None:
+        return float("nan")
+    return record.evaluation.loss_nats
+
+
+def finished_jobs(study_folder: Path) -> dict[str, Record]:
+    """The records of all jobs of a study that are done, by the name of their folders."""
+    found = {p.parent.name: finished(p.parent) for p in study_folder.glob("*/record.json")}
+    return {name: record for name, record in sorted(found.items()) if record is not None}
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Writes a file whole or not at all."""
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    part.write_text(text)
+    part.replace(path)

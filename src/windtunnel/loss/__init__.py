@@ -1,0 +1,1 @@
+"""Losses: what training minimises, from hidden states, a head and targets."""

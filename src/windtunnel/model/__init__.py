@@ -1,0 +1,1 @@
+"""Models: a decoder-only GPT put together from parts, their roles, their parametrisation."""

@@ -1,0 +1,1 @@
+"""Attention: ways for a token to read from the tokens before it."""

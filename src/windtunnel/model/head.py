@@ -1,0 +1,51 @@
+"""Output heads: from hidden states to a score for every token of the vocabulary.
+
+Axes: B batch, T time, D width, V vocabulary.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from windtunnel.interfaces import Base, Place, Role
+
+
+class LinearHead(nn.Module):
+    """logits = multiplier * scale * h W^T, with W [V, D] its own or the token table (`tied`).
+
+    With `softcap` c the logits are c tanh(logits / c) (Gemma 2, arXiv 2408.00118, section 2). A
+    tied table keeps the role of an input; the head then only divides by the width, in the forward
+    pass (see `parametrization`).
+    """
+
+    scale = 1.0
+
+    def __init__(
+        self,
+        width: int,
+        vocab_size: int,
+        table: nn.Parameter,
+        *,
+        tied: bool,
+        zero: bool,
+        softcap: float | None,
+        multiplier: float,
+    ) -> None:
+        super().__init__()
+        self.weight = table if tied else nn.Parameter(torch.empty(vocab_size, width))
+        self.tied, self.zero = tied, zero
+        self.softcap, self.multiplier = softcap, multiplier
+
+    def forward(self, hidden_BTD: Tensor) -> Tensor:
+        logits_BTV = F.linear(hidden_BTD * (self.multiplier * self.scale), self.weight)
+        if self.softcap is None:
+            return logits_BTV
+        return self.softcap * torch.tanh(logits_BTV.float() / self.softcap)
+
+    def roles(self, base: LinearHead) -> dict[str, Place]:
+        (vocab_size, width), base_width = self.weight.shape, base.weight.shape[1]
+        start = "zeros" if self.zero and not self.tied else "normal"
+        place = Place(Role.OUTPUT, width, vocab_size, Base(base_width, vocab_size), start)
+        return {"weight": place}

@@ -1,0 +1,1 @@
+"""Optimisers by role, learning-rate schedules, weight averaging."""

@@ -1,0 +1,199 @@
+"""One job, from its configuration to its record."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import random
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import numpy as np
+import torch
+from hydra.utils import instantiate
+from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.loggers import Logger
+from omegaconf import DictConfig
+from torch import nn
+
+from windtunnel import provenance
+from windtunnel.budget import Budget, plan
+from windtunnel.build import build_data, build_model, build_training, check_parts, empty_batch
+from windtunnel.callbacks.facts import JobFacts
+from windtunnel.callbacks.loggers import close
+from windtunnel.callbacks.progress import write_progress
+from windtunnel.callbacks.record import RecordWriter
+from windtunnel.checkpoint import AtomicCheckpointIO, checkpoint_path, find
+from windtunnel.choices import choose, compile_or_fall_back
+from windtunnel.config import job_digest, plain
+from windtunnel.data.datamodule import TokenDataModule
+from windtunnel.folder import write_whole
+from windtunnel.interfaces import Record
+from windtunnel.model.count import flops_per_token, parameter_counts
+from windtunnel.model.parametrization import rows
+from windtunnel.training import LanguageModelling
+
+
+def run(cfg: DictConfig, folder: Path) -> float:
+    """Does one job in `folder`, going on where an earlier try stopped.
+
+    Returns:
+        The held-out loss in nats per token; nan where training diverged.
+
+    Raises:
+        ValueError: a setting is wrong; said before any work is done.
+    """
+    if cfg.task != "train":
+        raise ValueError(f"task must be train, got {cfg.task}: there is no other task yet")
+    quieten()
+    budget = plan_budget(cfg)
+    check_parts(cfg, budget.tokens)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_whole(folder / "config.json", json.dumps(plain(cfg), indent=1))
+    write_progress(folder, "data", 0, budget.tokens)
+    data = build_data(cfg)
+    data.build(None)
+    record = train(cfg, folder, budget, data)
+    return record.evaluation.loss_nats if is_finished(record) else math.nan
+
+
+def is_finished(record: Record) -> bool:
+    """Whether a job came to its end with a finite loss."""
+    return record.outcome == "finished" and record.evaluation is not None
+
+
+def plan_budget(cfg: DictConfig) -> Budget:
+    """Steps and evaluations of a job over all its devices."""
+    devices = cfg.trainer.devices if isinstance(cfg.trainer.devices, int) else 1
+    tokens_per_step = cfg.batch.sequences * cfg.batch.length * devices * cfg.trainer.num_nodes
+    return plan(cfg.budget.tokens, cfg.budget.evaluations, tokens_per_step)
+
+
+def train(cfg: DictConfig, folder: Path, budget: Budget, data: TokenDataModule) -> Record:
+    """Trains to the end of the budget, evaluates, and writes the record."""
+    choices = remembered(folder / "choices.json", lambda: choose(cfg.trainer, budget.tokens))
+    torch.set_num_threads(choices["threads"])
+    for seed in (random.seed, np.random.seed, torch.manual_seed):
+        seed(cfg.seed)
+    model, table = build_model(cfg, data.vocab_size)
+    facts = describe(cfg, folder, budget, data, model, rows(model, table), choices)
+    module = build_training(cfg, model, table, data, budget.tokens, budget.tokens_per_step)
+    loggers: list[Logger] = [
+        instantiate(part)(facts, group=group_of(folder)) for part in (cfg.logger or {}).values()
+    ]
+    callbacks: list[Callback] = [instantiate(part)(facts) for part in cfg.callbacks.values()]
+    trainer = build_trainer(cfg, budget, choices, callbacks, loggers)
+    if choices["compile"]:
+        write_progress(folder, "compile", 0, budget.tokens)
+        compile_or_fall_back(module.objective, choices, lambda: try_once(cfg, trainer, module))
+        write_whole(folder / "choices.json", json.dumps(choices, indent=1))
+    failed = True
+    try:
+        trainer.fit(module, data, ckpt_path=find(folder))
+        record = next(c for c in callbacks if isinstance(c, RecordWriter)).finish()
+        failed = False
+    finally:
+        close(loggers, failed=failed)
+    return record
+
+
+def describe(
+    cfg: DictConfig,
+    folder: Path,
+    budget: Budget,
+    data: TokenDataModule,
+    model: nn.Module,
+    table: list[dict[str, Any]],
+    choices: dict[str, Any],
+) -> JobFacts:
+    """What the job knows about itself before training starts."""
+    counts = parameter_counts(model)
+    size = {"depth": cfg.model.depth, "width": cfg.model.width, "length": cfg.batch.length}
+    epochs = budget.tokens / data.train_tokens
+    return JobFacts(
+        job=job_digest(cfg),
+        name=folder.name,
+        task=cfg.task,
+        role=cfg.role,
+        seed=cfg.seed,
+        config=plain(cfg),
+        parameters=counts,
+        flops_per_token=flops_per_token(counts, **size),
+        total_tokens=budget.tokens,
+        tokens_per_step=budget.tokens_per_step,
+        table=table,
+        choices=choices,
+        data=data.digests,
+        versions=provenance.versions(),
+        git=provenance.git_state(Path(__file__)),
+        inputs=[],
+        warnings=[f"the text is seen {epochs:.1f} times over"] if epochs > 1 else [],
+        folder=folder,
+        checkpoint=checkpoint_path(folder),
+    )
+
+
+def group_of(folder: Path) -> str:
+    """What a job's runs are grouped by: its study's folder, or its recipe."""
+    return folder.parent.name
+
+
+def build_trainer(
+    cfg: DictConfig,
+    budget: Budget,
+    choices: dict[str, Any],
+    callbacks: Sequence[Callback],
+    loggers: Sequence[Logger],
+) -> L.Trainer:
+    """Lightning's trainer, which counts optimiser steps and draws nothing itself."""
+    return L.Trainer(
+        accelerator=choices["accelerator"],
+        devices=cfg.trainer.devices,
+        num_nodes=cfg.trainer.num_nodes,
+        strategy=cfg.trainer.strategy,
+        precision=choices["precision"],
+        max_steps=budget.steps,
+        max_epochs=-1,
+        val_check_interval=budget.steps_between * cfg.batch.accumulate,
+        check_val_every_n_epoch=None,
+        accumulate_grad_batches=cfg.batch.accumulate,
+        log_every_n_steps=cfg.trainer.log_every_n_steps,
+        num_sanity_val_steps=0,
+        inference_mode=False,
+        use_distributed_sampler=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        callbacks=list(callbacks),
+        logger=list(loggers),
+        plugins=[AtomicCheckpointIO()],
+    )
+
+
+def try_once(cfg: DictConfig, trainer: L.Trainer, module: LanguageModelling) -> None:
+    """One forward and backward pass on an empty batch, as training will do it."""
+    device = trainer.strategy.root_device
+    objective = module.objective.to(device)
+    with trainer.precision_plugin.forward_context():
+        objective(**empty_batch(cfg, device)).loss.backward()
+    objective.zero_grad(set_to_none=True)
+
+
+def remembered(path: Path, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """What an earlier try of the job wrote to `path`; else what `make` gives, written there."""
+    if path.exists():
+        return json.loads(path.read_text())
+    values = make()
+    write_whole(path, json.dumps(values, indent=1))
+    return values
+
+
+def quieten() -> None:
+    """Leaves out what Lightning says about itself and what it only guesses about our loaders."""
+    for name in ("lightning.pytorch", "lightning.fabric", "lightning"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    for message in (".*does not have many workers.*", ".*`IterableDataset` has `__len__`.*"):
+        warnings.filterwarnings("ignore", message=message)

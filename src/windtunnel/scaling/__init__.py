@@ -1,0 +1,1 @@
+"""Scaling laws: fitting them to runs, and predicting runs not yet made. numpy and scipy only."""

@@ -1,0 +1,1 @@
+"""Staged sets of jobs and what they conclude: plain Python over records."""

@@ -1,0 +1,94 @@
+"""The training step: what Lightning's loop needs to know of a language model, and no more.
+
+Every part arrives built; nothing here knows which model, loss or optimiser it holds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import lightning as L
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+
+from windtunnel.evaluation import DomainLoss
+from windtunnel.interfaces import Batch, Evaluation, Loss, LossOutput
+
+
+class Objective(nn.Module):
+    """A model and its loss as one function of a batch: the unit that is compiled."""
+
+    def __init__(self, model: nn.Module, loss: Loss) -> None:
+        super().__init__()
+        self.model = model
+        self.loss = loss
+
+    def forward(
+        self, tokens_BT: Tensor, targets_BT: Tensor, documents_BT: Tensor | None
+    ) -> LossOutput:
+        return self.loss(self.model(tokens_BT, documents_BT), self.model.head, targets_BT)
+
+
+class LanguageModelling(L.LightningModule):
+    """Minimises the objective, and evaluates the plain loss on the held-out tokens.
+
+    `lr_at(step)` is the multiplier of the peak learning rates; `evaluation` holds the outcome of
+    the last evaluation.
+    """
+
+    def __init__(
+        self,
+        objective: Objective,
+        optimizer: Callable[[], Optimizer],
+        lr_at: Callable[[int], float],
+        metric: DomainLoss,
+        clip_norm: float,
+    ) -> None:
+        super().__init__()
+        self.objective = objective
+        self.metric = metric
+        self.evaluation: Evaluation | None = None
+        self._optimizer, self._lr_at, self._clip_norm = optimizer, lr_at, clip_norm
+
+    @property
+    def model(self) -> nn.Module:
+        """The model inside the objective."""
+        return self.objective.model
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        output = self.objective(batch.tokens_BT, batch.targets_BT, batch.documents_BT)
+        self.log("train/loss", output.loss.detach())
+        for name, term in output.terms.items():
+            self.log(f"train/{name}", term.detach())
+        return output.loss
+
+    def configure_gradient_clipping(self, optimizer: Optimizer, *_: Any, **__: Any) -> None:
+        norm = nn.utils.clip_grad_norm_(self.objective.parameters(), self._clip_norm)
+        self.log("train/grad_norm", norm)
+
+    def on_validation_model_eval(self) -> None:
+        """Leaves a model without dropout as it is: switching would compile it a second time."""
+        if any(isinstance(module, nn.Dropout) for module in self.modules()):
+            super().on_validation_model_eval()
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        # With gradients enabled the step runs the graph that training compiled already.
+        with torch.enable_grad():
+            output = self.objective(batch.tokens_BT, batch.targets_BT, batch.documents_BT)
+        self.metric.update(output.nll_BT.detach(), batch.targets_BT, batch.domains_B)
+
+    def on_validation_epoch_end(self) -> None:
+        evaluation = self.evaluation = self.metric.evaluation()
+        self.metric.reset()
+        self.log("eval/loss", evaluation.loss_nats)
+        self.log("eval/bits_per_byte", evaluation.bits_per_byte)
+        for name, domain in evaluation.domains.items():
+            self.log(f"eval/{name}/loss", domain["loss_nats"])
+
+    def configure_optimizers(self) -> dict[str, Any]:
+        optimizer = self._optimizer()
+        schedule = {"scheduler": LambdaLR(optimizer, self._lr_at), "interval": "step"}
+        return {"optimizer": optimizer, "lr_scheduler": schedule}

@@ -1,0 +1,82 @@
+"""Small corpora and settings that the tests of this room share."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from windtunnel.data.datamodule import TokenDataModule
+from windtunnel.data.source import Document, Listing
+from windtunnel.data.tokenizer import Bytes
+
+WORDS = tuple(
+    [
+        "the",
+        "quick",
+        "brown",
+        "fox",
+        "jumps",
+        "over",
+        "a",
+        "lazy",
+        "dog",
+        "while",
+        "it",
+        "rains",
+        "in",
+        "deep",
+        "green",
+        "woods",
+    ]
+)
+
+
+def sentence(i: int) -> str:
+    """A text that no other number has."""
+    return " ".join(random.Random(i).choices(WORDS, k=30)) + f" number {i}.\n"
+
+
+class MadeSource:
+    """Documents from memory; counts how often it was read."""
+
+    vocab_size: int | None = None
+
+    def __init__(self, documents: list[Document], *, vocab_size: int | None = None) -> None:
+        self._documents = documents
+        self.vocab_size = vocab_size
+        self.n_reads = 0
+
+    def listing(self) -> Listing:
+        return Listing({"source": "made", "n": len(self._documents)}, 0)
+
+    def documents(self) -> Iterator[Document]:
+        self.n_reads += 1
+        yield from self._documents
+
+    def facts(self) -> dict[str, Any]:
+        return {"made": True}
+
+
+def made_documents(n: int = 60, domains: tuple[str, ...] = ("a", "b", "c")) -> list[Document]:
+    """`n` documents, by turns of each domain."""
+    return [Document(domains[i % len(domains)], sentence(i), f"group {i}") for i in range(n)]
+
+
+def made_module(cache: Path, **changes: Any) -> TokenDataModule:
+    """A datamodule over made-up documents."""
+    settings: dict[str, Any] = {
+        "source": MadeSource(made_documents()),
+        "tokenizer": Bytes(),
+        "sequences": 4,
+        "length": 16,
+        "seed": 3,
+        "accumulate": 1,
+        "eval_tokens": 300,
+        "held_out": 0.3,
+        "cache": cache,
+        "workers": 0,
+        "document_mask": False,
+    }
+    return TokenDataModule(**{**settings, **changes})

@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from windtunnel import choices
+
+AUTO = {"accelerator": "cpu", "precision": "auto", "compile": "auto", "threads": "auto"}
+
+
+def test_every_choice_has_a_reason() -> None:
+    made = choices.choose(AUTO, 10_000_000)
+    for name in ("accelerator", "precision", "compile", "threads"):
+        assert made[f"{name}_reason"]
+    assert made["threads"] == torch.get_num_threads()
+
+
+def test_what_is_configured_is_kept() -> None:
+    given = {"accelerator": "cpu", "precision": "32-true", "compile": False, "threads": 3}
+    made = choices.choose(given, 10_000_000)
+    assert {k: made[k] for k in given} == given
+    assert made["precision_reason"] == "as configured"
+
+
+def test_bf16_only_where_the_processor_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(choices, "has_native_bf16", lambda: True)
+    assert choices.choose_precision("auto", "cpu")[0] == "bf16-mixed"
+    monkeypatch.setattr(choices, "has_native_bf16", lambda: False)
+    assert choices.choose_precision("auto", "cpu")[0] == "32-true"
+
+
+def test_compiling_needs_a_compiler_and_a_long_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(choices, "has_compiler", lambda: True)
+    assert choices.choose_compile("auto", "cpu", 10_000_000)[0]
+    assert not choices.choose_compile("auto", "cpu", 1000)[0]
+    monkeypatch.setattr(choices, "has_compiler", lambda: False)
+    assert choices.choose_compile("auto", "cpu", 10_000_000) == (False, "no C++ compiler was found")
+
+
+def test_a_missing_accelerator_is_refused() -> None:
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a GPU")
+    with pytest.raises(ValueError, match=r"trainer\.accelerator must be one that this machine has"):
+        choices.choose_accelerator("gpu")
+
+
+def test_a_compiler_that_fails_leaves_an_eager_module_and_says_so() -> None:
+    module = nn.Linear(2, 2)
+    before = module(torch.ones(1, 2))
+    made: dict[str, Any] = {"compile": True}
+
+    def trial() -> None:
+        raise RuntimeError("no such instruction")
+
+    with pytest.warns(UserWarning, match="torch.compile is left out"):
+        choices.compile_or_fall_back(module, made, trial)
+    assert made["compile"] is False
+    assert "no such instruction" in made["compile_reason"]
+    assert torch.equal(module(torch.ones(1, 2)), before)
+    assert module._compiled_call_impl is None

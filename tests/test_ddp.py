@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import lightning.fabric.strategies.launchers.subprocess_script as fabric
+import lightning.pytorch.strategies.launchers.subprocess_script as pytorch
+import pytest
+
+from windtunnel import ddp
+
+ROOT = Path(__file__).parents[1]
+
+
+def test_a_further_process_does_this_job_alone_in_this_folder() -> None:
+    command = ddp.rank_command("train.py", ["+recipe=r", "seed=2"], Path("/a b/c"), 1)
+    assert command[1:4] == ["train.py", "+recipe=r", "seed=2"]
+    assert set(command[4:]) == {
+        "hydra.run.dir='/a b/c'",
+        "hydra.job.name=rank1",
+        "hydra.output_subdir=null",
+        "hydra.mode=RUN",
+    }
+
+
+def test_both_launchers_of_lightning_are_replaced_and_given_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    before = fabric._hydra_subprocess_cmd, pytorch._hydra_subprocess_cmd
+    monkeypatch.setenv("MASTER_PORT", "1")
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    with ddp.relaunched("train.py", ["seed=2"], Path("/job"), "/home"):
+        for module in (fabric, pytorch):
+            command, cwd = module._hydra_subprocess_cmd(local_rank=1)
+            assert (command[1:3], cwd) == (["train.py", "seed=2"], "/home")
+        os.environ.update(MASTER_PORT="2", WORLD_SIZE="2")
+    assert (fabric._hydra_subprocess_cmd, pytorch._hydra_subprocess_cmd) == before
+    assert os.environ["MASTER_PORT"] == "1"
+    assert "WORLD_SIZE" not in os.environ
+
+
+def test_another_lightning_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(fabric, "_hydra_subprocess_cmd")
+    with (
+        pytest.raises(ValueError, match=r"expected lightning\S*_hydra_subprocess_cmd"),
+        ddp.relaunched("train.py", [], Path("/job"), "/home"),
+    ):
+        pass
+
+
+APP = '''
+import sys
+from pathlib import Path
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+
+
+@hydra.main(version_base="1.3", config_path=None)
+def main(cfg):
+    import lightning as L
+    import torch
+    from lightning.pytorch.demos.boring_classes import BoringModel
+
+    from windtunnel import ddp
+
+    about = HydraConfig.get()
+    home = Path(about.runtime.output_dir)
+    with ddp.relaunched(__file__, about.overrides.task, home, about.runtime.cwd):
+        trainer = L.Trainer(
+            accelerator="cpu", devices=2, strategy="ddp", max_steps=2, logger=False,
+            enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
+        )
+        trainer.fit(BoringModel())
+        assert trainer.world_size == 2
+        (home / f"rank{trainer.global_rank}").write_text(str(cfg.seed))
+
+
+main()
+'''
+
+
+@pytest.mark.slow
+def test_a_sweep_over_jobs_on_two_processes_keeps_each_job_to_its_folder(tmp_path: Path) -> None:
+    (tmp_path / "app.py").write_text(APP)
+    command = [sys.executable, "app.py", "-m", "+seed=1,2", "hydra.sweep.dir=sweep"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
+    subprocess.run(command, cwd=tmp_path, env=environment, check=True, timeout=300)
+    ranks = sorted(tmp_path.rglob("rank[01]"))
+    assert [(p.parent.name, p.name, p.read_text()) for p in ranks] == [
+        ("0", "rank0", "1"),
+        ("0", "rank1", "1"),
+        ("1", "rank0", "2"),
+        ("1", "rank1", "2"),
+    ]
+    assert [p.name for p in tmp_path.iterdir() if p.is_dir()] == ["sweep"]

@@ -1,0 +1,146 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import pytest
+
+from tests.made import made_record
+from windtunnel import folder
+from windtunnel.interfaces import Job, Record
+
+ROOT = Path(__file__).parents[1]
+HOLD = """
+import sys, time
+from pathlib import Path
+from windtunnel.folder import locked
+with locked(Path(sys.argv[1]), 0.0):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+JOB = Job("w64-s1", "rung", {"model.width": 64, "seed": 1})
+
+
+def seed_of(values) -> str:
+    return str(values["seed"])
+
+
+@pytest.fixture
+def holder(tmp_path: Path):
+    command = [sys.executable, "-c", HOLD, str(tmp_path)]
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+    with process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        yield process
+        process.kill()
+
+
+def test_a_folder_in_use_is_refused_with_who_uses_it(
+    tmp_path: Path, holder: subprocess.Popen[str]
+) -> None:
+    with (
+        pytest.raises(ValueError, match=f"process {holder.pid} on .*fresh=true"),
+        folder.locked(tmp_path, 0.0),
+    ):
+        pass
+
+
+def test_the_lock_of_a_killed_process_is_taken_over(
+    tmp_path: Path, holder: subprocess.Popen[str]
+) -> None:
+    holder.send_signal(signal.SIGKILL)
+    with folder.locked(tmp_path, 5.0):
+        assert "process" in (tmp_path / folder.LOCK).read_text()
+
+
+def test_a_disk_without_locks_is_said_and_works(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError("no locks available")
+
+    monkeypatch.setattr(folder.fcntl, "lockf", refuse)
+    with pytest.warns(UserWarning, match="no locks"), folder.locked(tmp_path, 0.0):
+        pass
+
+
+def test_a_system_without_locks_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(folder, "fcntl", None)
+    with folder.locked(tmp_path, 0.0):
+        pass
+
+
+def test_a_folder_of_something_else_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").write_text("x")
+    with pytest.raises(ValueError, match=r"it holds thesis.tex; give paths.outputs"):
+        folder.refuse_other(tmp_path, {"seed": 1}, seed_of)
+
+
+def test_a_folder_of_another_config_is_refused_with_what_differs(tmp_path: Path) -> None:
+    there = {"seed": 1, "optim": {"lr": 0.1, "eps": 1}, "data": {}}
+    (tmp_path / "config.json").write_text(json.dumps(there))
+    wanted = {"seed": 2, "optim": {"lr": 0.2, "eps": 1}, "data": {}}
+    with pytest.raises(ValueError, match=r"other values of seed, optim.lr; give fresh=true"):
+        folder.refuse_other(tmp_path, wanted, seed_of)
+
+
+def test_an_empty_folder_and_the_own_folder_pass(tmp_path: Path) -> None:
+    folder.refuse_other(tmp_path / "new", {"seed": 1}, seed_of)
+    (tmp_path / ".hydra").mkdir()
+    (tmp_path / folder.LOCK).touch()
+    folder.refuse_other(tmp_path, {"seed": 1}, seed_of)
+    (tmp_path / "config.json").write_text('{"seed": 1, "paths": 3}')
+    (tmp_path / "checkpoints").mkdir()
+    folder.refuse_other(tmp_path, {"seed": 1}, seed_of)
+
+
+def claim(path: Path) -> Record | None:
+    with folder.claimed(path, {"seed": 1}, seed_of) as record:
+        return record
+
+
+def test_a_claimed_folder_gives_its_record_once_the_job_is_done(tmp_path: Path) -> None:
+    home = tmp_path / "job"
+    assert claim(home) is None
+    (home / "config.json").write_text('{"seed": 1}')
+    made_record(JOB, 2.5, outcome="stopped").save(home)
+    assert claim(home) is None
+    made_record(JOB, 2.5).save(home)
+    record = claim(home)
+    assert record is not None
+    assert folder.finished_loss(record) == 2.5
+
+
+def test_further_ranks_share_the_folder_of_the_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, holder: subprocess.Popen[str]
+) -> None:
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    assert claim(tmp_path) is None
+
+
+def test_the_loss_of_a_diverged_job_is_nan() -> None:
+    loss = folder.finished_loss(made_record(JOB, None))
+    assert loss != loss
+
+
+def test_finished_jobs_are_those_that_ended(tmp_path: Path) -> None:
+    for name, loss, outcome in [("a", 2.0, "finished"), ("b", None, "diverged")]:
+        (tmp_path / name).mkdir()
+        made_record(JOB, loss, outcome=outcome).save(tmp_path / name)
+    for name in ("c", "d"):
+        (tmp_path / name).mkdir()
+    made_record(JOB, 2.0, outcome="stopped").save(tmp_path / "c")
+    assert list(folder.finished_jobs(tmp_path)) == ["a", "b"]
+
+
+def test_writing_whole_leaves_no_part(tmp_path: Path) -> None:
+    with warnings.catch_warnings():
+        folder.write_whole(tmp_path / "x.json", "1")
+    assert [p.name for p in tmp_path.iterdir()] == ["x.json"]

@@ -1,0 +1,78 @@
+"""The one command: composes a config, checks it, and does its job or its study.
+
+Nothing heavy is imported at the top, so that `--help` and the Tab key answer at once.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+
+from windtunnel import config, folder
+
+BAD_INPUT, INCOMPLETE, INTERRUPTED = 2, 1, 130
+
+config.register_recipes()
+config.register_resolvers()
+
+
+@hydra.main(version_base=config.VERSION_BASE, config_path="conf", config_name="train")
+def main(cfg: DictConfig) -> float:
+    """Does one job in its folder; returns the held-out loss in nats per token."""
+    about = HydraConfig.get()
+    home = Path(about.runtime.output_dir)
+    config.check(cfg, [] if cfg.role else about.overrides.task)
+    with folder.claimed(home, config.plain(cfg), config.job_digest) as record:
+        if record is not None:
+            sys.stdout.write(f"{home}: {record.outcome} already; fresh=true runs it again\n")
+            return folder.finished_loss(record)
+        from windtunnel import ddp
+        from windtunnel.run import run
+
+        with ddp.relaunched(__file__, about.overrides.task, home, about.runtime.cwd):
+            return run(cfg, home)
+
+
+@contextmanager
+def reported(arguments: Sequence[str], conf: Path = config.CONF) -> Iterator[None]:
+    """Ends the process with a short message where an error says what to do about it."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        command = " ".join(["python", "train.py", *arguments])
+        sys.exit(_say(f"stopped; the same command goes on: {command}", INTERRUPTED))
+    except Exception as error:
+        cause = _cause(error)
+        known = (ValueError, HydraException, OmegaConfBaseException, folder.Incomplete)
+        if os.environ.get("WINDTUNNEL_TRACE") == "1" or not isinstance(cause, known):
+            raise
+        code = INCOMPLETE if isinstance(cause, folder.Incomplete) else BAD_INPUT
+        sys.exit(_say(f"{cause}{config.hint(cause, arguments, conf=conf)}", code))
+
+
+def _cause(error: BaseException) -> BaseException:
+    """The error that a part or a resolver raised, out of those that Hydra wraps it in."""
+    inner: BaseException | None = error
+    while isinstance(inner, (HydraException, OmegaConfBaseException)):
+        inner = inner.__cause__
+    return inner or error
+
+
+def _say(text: str, code: int) -> int:
+    sys.stderr.write(f"{text.strip()}\n")
+    return code
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("HYDRA_FULL_ERROR", "1")
+    with reported(sys.argv[1:]):
+        main()
