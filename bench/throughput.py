@@ -21,7 +21,7 @@ HERE = Path(__file__).parent
 RESULTS = HERE / "results" / "throughput.json"
 WANTED = {64: 0.90, 128: 0.95, 256: 0.98}
 WARMUP_STEPS = 10
-CALIBRATION_STEPS = 20
+CALIBRATION_STEPS = 30
 FEWEST_STEPS = 20
 
 

@@ -32,21 +32,28 @@ def main(arguments: list[str] | None = None) -> int:
 
 def described(recipe: str, folder: Path) -> dict[str, Any]:
     """The recipe, the digest of the config that was run, and where it departs from the recipe."""
-    ran = json.loads((folder / "config.json").read_text())
-    committed = config.plain(config.compose(recipe))
-    there, here = (dict(guards.leaves(guards.without(v, config.VOLATILE[:3]))) for v in
-                   (ran, committed))  # fmt: skip
-    changed = {key: value for key, value in there.items() if here.get(key) != value}
+    path = folder / "config.json"
+    if not path.exists():
+        raise ValueError(f"{folder} holds no config.json: give the folder of a study or of a job")
+    ran, committed = json.loads(path.read_text()), config.plain(config.compose(recipe))
+    changed = departures(ran, committed)
     digest = config.study_digest if ran.get("study") else config.job_digest
+    words = ["python train.py", f"+recipe={recipe}", *(f"{k}={v}" for k, v in changed.items())]
     return {
         "recipe": recipe,
         "digest": digest(ran),
         "recipe_digest": digest(committed),
         "overrides": changed,
-        "command": " ".join(
-            ["python train.py", f"+recipe={recipe}", *(f"{k}={v}" for k, v in changed.items())]
-        ),
+        "command": " ".join(words),
     }
+
+
+def departures(ran: dict[str, Any], committed: dict[str, Any]) -> dict[str, Any]:
+    """Values that were run and are not the committed ones, by dotted key."""
+    volatile = [key for key in config.VOLATILE if key != "study"]
+    here = dict(guards.leaves(guards.without(committed, volatile)))
+    there = dict(guards.leaves(guards.without(ran, volatile)))
+    return {key: value for key, value in there.items() if key not in here or here[key] != value}
 
 
 if __name__ == "__main__":

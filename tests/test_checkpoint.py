@@ -31,9 +31,12 @@ def test_saved_and_read(tmp_path: Path) -> None:
     assert torch.equal(read(path)["state_dict"]["a"], torch.arange(3))
 
 
-def test_lightning_saves_through_it(tmp_path: Path) -> None:
+def test_lightning_saves_and_loads_through_it(tmp_path: Path) -> None:
     AtomicCheckpointIO().save_checkpoint({"step": 1}, str(tmp_path / "a" / "last.ckpt"))
     assert AtomicCheckpointIO().load_checkpoint(tmp_path / "a" / "last.ckpt") == {"step": 1}
+    (tmp_path / "bad.ckpt").write_bytes(b"bad")
+    with pytest.raises(ValueError, match="cannot be read"):
+        AtomicCheckpointIO().load_checkpoint(tmp_path / "bad.ckpt", weights_only=False)
 
 
 def break_off(*_: Any, **__: Any) -> None:

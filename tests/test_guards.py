@@ -39,6 +39,32 @@ def test_merge_lets_the_later_value_win() -> None:
     assert into == {"a": {"b": 4, "c": 2}, "d": {"e": 5}}
 
 
+def test_replaced_changes_dotted_keys_of_a_copy() -> None:
+    values = {"model": {"width": 1, "depth": 2}, "seed": 1}
+    changed = guards.replaced(values, {"model.width": 3, "model.depth": 4, "seed": None})
+    assert changed == {"model": {"width": 3, "depth": 4}, "seed": None}
+    assert values == {"model": {"width": 1, "depth": 2}, "seed": 1}
+
+
+def test_replaced_refuses_a_key_that_does_not_exist() -> None:
+    with pytest.raises(ValueError, match=r"^model.widht: .*did you mean width"):
+        guards.replaced({"model": {"width": 1}}, {"model.widht": 3})
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "chooses"),
+    [
+        ("optim", "muon", True),
+        ("model/head", "tied", True),
+        ("name", "x", False),
+        ("seed", 1, False),
+    ],
+)
+def test_an_option_is_told_from_a_value(key: str, value: Any, chooses: bool) -> None:
+    values = {"optim": {"lr": 1}, "model": {"head": {"cap": 1}}, "name": "a", "seed": 2}
+    assert guards.chooses_part(values, key, value) == chooses
+
+
 @pytest.mark.parametrize(
     ("key", "said"),
     [

@@ -65,7 +65,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 }
 OUTSIDE_MAY_IMPORT: dict[str, set[str]] = {
     "train.py": {"run", "config", "ddp", "folder"},
-    "src/hydra_plugins": {"run", "config", "folder", "provenance"},
+    "src/hydra_plugins": {"run", "config", "folder", "guards", "provenance"},
     "bench": {"run", "config", "build"},
     "scripts": set(MAY_IMPORT),
 }

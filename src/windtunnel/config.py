@@ -7,10 +7,12 @@ command finds the same folder again.
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -165,7 +167,15 @@ def check(
         ValueError: an unknown section or key, a bad size, or a value pinned for another part.
     """
     guards.check_swaps(*swaps_and_pins(cfg, overrides, conf, recipes))
-    values = plain(cfg)
+    check_values(plain(cfg), conf)
+
+
+def check_values(values: Mapping[str, Any], conf: Path = CONF) -> None:
+    """Checks resolved values as `check` does.
+
+    Raises:
+        ValueError: an unknown section or key, or a bad size.
+    """
     guards.check_sections(values, known_keys(conf))
     guards.check_sizes(values)
     guards.check_targets(values)
@@ -274,6 +284,11 @@ def recipe_values(name: str, recipes: Path = RECIPES) -> tuple[dict[str, Any], d
 def _load(path: Path) -> dict[str, Any]:
     if not path.exists():
         return {}
+    return copy.deepcopy(_read(path, path.stat().st_mtime_ns))
+
+
+@cache
+def _read(path: Path, mtime_ns: int) -> dict[str, Any]:
     return OmegaConf.to_container(OmegaConf.load(path), resolve=False)  # type: ignore[return-value]
 
 

@@ -57,6 +57,27 @@ def select(values: Mapping[str, Any], key: str) -> Any:
     return node
 
 
+def chooses_part(values: Mapping[str, Any], key: str, value: Any) -> bool:
+    """Tells whether an override chooses an option of a group, and not a single value."""
+    return isinstance(value, str) and isinstance(select(values, key.replace("/", ".")), Mapping)
+
+
+def replaced(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """A copy of nested values with other values under some dotted keys.
+
+    Raises:
+        ValueError: a key does not exist.
+    """
+    out = dict(values)
+    for key, value in changes.items():
+        missing = what_exists(values, key)
+        if missing:
+            raise ValueError(f"{key}: expected a key of the config, got a new one: {missing}")
+        head, _, rest = key.partition(".")
+        out[head] = replaced(out[head], {rest: value}) if rest else value
+    return out
+
+
 def listing(word: str, options: Iterable[str]) -> str:
     """`a, b, c`, and what the word was probably meant to be."""
     names = sorted(options)

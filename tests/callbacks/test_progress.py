@@ -6,8 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.callbacks.tiny import QUIET, TOKENS_PER_STEP, TinyData, TinyModule, make_facts
-from tests.callbacks.tiny import make_trainer as make_trainer
+from tests.callbacks.tiny import (
+    QUIET,
+    TOKENS_PER_STEP,
+    TinyData,
+    TinyModule,
+    make_facts,
+    make_trainer,
+)
 from windtunnel.callbacks import progress
 from windtunnel.callbacks.progress import Progress, line, write_progress
 

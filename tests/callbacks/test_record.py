@@ -12,8 +12,14 @@ import pytest
 import torch
 
 import windtunnel
-from tests.callbacks.tiny import QUIET, TOKENS_PER_STEP, TinyData, TinyModule, make_facts
-from tests.callbacks.tiny import make_trainer as make_trainer
+from tests.callbacks.tiny import (
+    QUIET,
+    TOKENS_PER_STEP,
+    TinyData,
+    TinyModule,
+    make_facts,
+    make_trainer,
+)
 from windtunnel.callbacks.record import RecordWriter
 from windtunnel.callbacks.throughput import Throughput
 from windtunnel.interfaces import Curve, Evaluation, Record
@@ -162,7 +168,7 @@ def test_measurements_and_warnings_of_other_callbacks_are_kept(tmp_path: Path) -
 
 def test_real_records_satisfy_the_schema(tmp_path: Path) -> None:
     jsonschema.Draft202012Validator.check_schema(SCHEMA)
-    _, record = train(tmp_path, TinyModule())
+    train(tmp_path, TinyModule())
     written = json.loads((tmp_path / "record.json").read_text())
     jsonschema.validate(written, SCHEMA)
     jsonschema.validate({**written, "evaluation": None, "mfu": 0.4}, SCHEMA)

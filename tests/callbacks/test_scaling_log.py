@@ -6,8 +6,14 @@ from typing import Any
 import pytest
 from lightning.pytorch.loggers.logger import DummyLogger
 
-from tests.callbacks.tiny import QUIET, TOKENS_PER_STEP, TinyData, TinyModule, make_facts
-from tests.callbacks.tiny import make_trainer as make_trainer
+from tests.callbacks.tiny import (
+    QUIET,
+    TOKENS_PER_STEP,
+    TinyData,
+    TinyModule,
+    make_facts,
+    make_trainer,
+)
 from windtunnel.callbacks.scaling_log import ScalingLog
 
 pytestmark = QUIET

@@ -8,8 +8,14 @@ from typing import Any
 import pytest
 import torch
 
-from tests.callbacks.tiny import QUIET, TOKENS_PER_STEP, TinyData, TinyModule, make_facts
-from tests.callbacks.tiny import make_trainer as make_trainer
+from tests.callbacks.tiny import (
+    QUIET,
+    TOKENS_PER_STEP,
+    TinyData,
+    TinyModule,
+    make_facts,
+    make_trainer,
+)
 from windtunnel.callbacks.throughput import Meter, Throughput, peak_flops_per_second
 
 pytestmark = QUIET

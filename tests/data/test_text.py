@@ -131,8 +131,11 @@ def test_an_unreadable_file_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyP
         raise PermissionError(13, os.strerror(13))
 
     monkeypatch.setattr(Path, "open", refuse)
-    with pytest.raises(ValueError, match=r"a\.txt cannot be read \(Permission denied\)"):
+    with pytest.raises(ValueError, match=r"got .*a\.txt \(Permission denied\)"):
         list(source(file).documents())
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    with pytest.raises(ValueError, match=r"got .*a\.txt \(Permission denied\)"):
+        source(tmp_path).listing()
 
 
 def test_an_unknown_mode_is_refused(tmp_path: Path) -> None:

@@ -17,7 +17,8 @@ def launched(home: Path, name: str, share: float = 0.0) -> LaunchedJob:
     folder.mkdir()
     progress = {"tokens": int(100 * share), "total_tokens": 100}
     (folder / "progress.json").write_text(json.dumps(progress))
-    return LaunchedJob(OmegaConf.create(), [], folder, name)
+    sweep = {"dir": str(home), "subdir": name}
+    return LaunchedJob(name, [], lambda: OmegaConf.create({"hydra": {"sweep": sweep}}))
 
 
 def finish(job: LaunchedJob) -> None:

@@ -154,7 +154,8 @@ def test_a_stopped_study_lets_its_jobs_save_and_says_how_to_go_on(
     folder = study_folder(tmp_path)
     for name in ("s1", "s2"):
         progress = json.loads((folder / name / "progress.json").read_text())
-        assert json.loads((folder / name / "count.json").read_text()) == progress["tokens"]
+        saved = json.loads((folder / name / "count.json").read_text())
+        assert saved - progress["tokens"] in (0, 1)
 
 
 @pytest.mark.faults

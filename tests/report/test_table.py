@@ -53,4 +53,4 @@ def test_outcomes_and_warnings_are_words() -> None:
 def test_what_is_shown_is_also_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     table.show([Text("one"), Text("two", "bold")], tmp_path)
     assert capsys.readouterr().out.split() == ["one", "two"]
-    assert (tmp_path / "table.txt").read_text() == "one\ntwo\n"
+    assert (tmp_path / "table.txt").read_text() == "one\n\ntwo\n\n"

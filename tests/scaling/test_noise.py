@@ -80,6 +80,8 @@ def test_drawn_noise_has_the_estimated_variances(method: str, between: float) ->
     expected = noise.between + noise.within / weights
     np.testing.assert_allclose(drawn.var(axis=0), expected, rtol=0.06)
     np.testing.assert_allclose(drawn.mean(axis=0), 0, atol=5 * np.sqrt(expected.max() / 20_000))
+    apart = drawn[:, 0] - drawn[:, 2]  # what is left between the seeds of one design
+    np.testing.assert_allclose(apart.var(), noise.within * (1 + 1 / 4), rtol=0.06)
     shared = np.mean(drawn[:, 0] * drawn[:, 1])
     np.testing.assert_allclose(shared, noise.between, atol=0.02 * expected.max())
 

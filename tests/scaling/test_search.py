@@ -30,9 +30,9 @@ def test_starts_are_counted() -> None:
 
 def test_bad_starts_among_good_ones_are_pruned() -> None:
     overflowing, flat = [1e308, -3.0, 0.0], [0.0, 0.0, 1.0]
-    start_SP = np.array([overflowing, TRUTH, flat, 1.1 * TRUTH])
+    start_SP = np.array([overflowing, TRUTH, flat, 1.1 * TRUTH, [np.nan, -1.0, 2.0]])
     theta_P, counts = search(problem(LeastSquares()), start_SP)
-    assert (counts.tried, counts.pruned, counts.converged) == (4, 2, 2)
+    assert (counts.tried, counts.pruned, counts.converged) == (5, 3, 2)
     np.testing.assert_allclose(theta_P, TRUTH, rtol=0.1)
 
 
@@ -42,8 +42,14 @@ def test_polishing_alone_finds_the_minimum() -> None:
         best_P, _ = search(each, TRUTH[None])
         polished_P = polish(each, np.array([0.7, -0.3, 2.8]))
         np.testing.assert_allclose(
-            each.value(polished_P[None]), each.value(best_P[None]), rtol=1e-6
+            each.value(polished_P[None]), each.value(best_P[None]), rtol=1e-8
         )
+
+
+def test_polishing_converges() -> None:
+    each = problem(LeastSquares())
+    best_P, _ = search(each, TRUTH[None])
+    np.testing.assert_allclose(polish(each, TRUTH), best_P, rtol=1e-6)
 
 
 def test_convergence_is_checked_against_the_gradient() -> None:

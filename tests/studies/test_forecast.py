@@ -113,7 +113,7 @@ def test_a_good_forecast_passes_every_check() -> None:
         ({"largest": 3.07}, {"error at most a quarter of the gap",
                              "interval no wider than the gap"}),
         ({"actual": 3.1, "largest": 4.0}, {"actual inside the interval", "error at most 1 %"}),
-        ({"seed_sd": 0.05}, {"gap at least five seed standard deviations"}),
+        ({"seed_sd": 0.05}, {"gap at least five seed deviations"}),
     ],
 )  # fmt: skip
 def test_each_check_can_fail(changes: dict[str, float], failing: set[str]) -> None:

@@ -167,7 +167,7 @@ def test_a_diverged_target_leaves_the_prediction_unchecked(tmp_path: Path) -> No
 def test_a_ladder_whose_gap_drowns_in_noise_says_it_shows_nothing(tmp_path: Path) -> None:
     result, _, _ = run(made_ladder(seeds=3), noisy(0.05), tmp_path)
     assert any("too short to show anything" in words for words in result["warnings"])
-    assert not result["checks"]["gap at least five seed standard deviations"]
+    assert not result["checks"]["gap at least five seed deviations"]
 
 
 def test_seed_noise_is_from_seeds_where_there_are_any(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,14 +16,24 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from windtunnel.folder import Incomplete
 
 
-@dataclass(frozen=True)
 class LaunchedJob:
-    """One composed job, its folder, and how the progress line calls it."""
+    """One job and how the progress line calls it; composed when it is first asked for."""
 
-    config: DictConfig
-    overrides: list[str]
-    folder: Path
-    label: str
+    def __init__(self, label: str, overrides: list[str], make: Callable[[], DictConfig]) -> None:
+        self.label = label
+        self.overrides = overrides
+        self._make = make
+
+    @cached_property
+    def config(self) -> DictConfig:
+        """The job's config, its folder fixed."""
+        return self._make()
+
+    @cached_property
+    def folder(self) -> Path:
+        """Where the job works."""
+        sweep = self.config.hydra.sweep
+        return (Path(sweep.dir) / sweep.subdir).absolute()
 
 
 @dataclass(frozen=True)
@@ -49,8 +60,8 @@ def _label(overrides: Sequence[str], common: set[str]) -> str:
 
 
 def compose(
-    master: DictConfig, context: HydraContext, overrides: list[str], index: int, label: str
-) -> LaunchedJob:
+    master: DictConfig, context: HydraContext, overrides: list[str], index: int
+) -> DictConfig:
     """Composes one job and fixes its folder."""
     config = context.config_loader.load_sweep_config(master, overrides)
     with open_dict(config):
@@ -64,7 +75,7 @@ def compose(
             config.hydra.sweep.dir, config.hydra.sweep.subdir = str(home), subdir
     finally:
         HydraConfig.instance().cfg = before
-    return LaunchedJob(config, overrides, (home / subdir).absolute(), label)
+    return config
 
 
 def name_of(task: Callable[..., Any]) -> tuple[str, str]:

@@ -8,6 +8,7 @@ operating system cannot fork, they are spawned.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -64,7 +65,11 @@ class ProcessLauncher(Launcher):
 
         named = zip(job_overrides, _jobs.labels(job_overrides), strict=True)
         jobs = [
-            _jobs.compose(self.config, self.hydra_context, list(overrides), index, label)
+            _jobs.LaunchedJob(
+                label,
+                list(overrides),
+                partial(_jobs.compose, self.config, self.hydra_context, list(overrides), index),
+            )
             for index, (overrides, label) in enumerate(named, start=initial_job_idx)
         ]
         slots = _slots.share(

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig
 
-from windtunnel import config
+from windtunnel import config, guards
 from windtunnel.folder import (
     LOCK_SECONDS,
     Incomplete,
@@ -19,7 +19,7 @@ from windtunnel.folder import (
     refuse_other,
     write_whole,
 )
-from windtunnel.interfaces import Job, Study
+from windtunnel.interfaces import Job, Record, Study
 
 from . import _code, _overrides
 
@@ -53,8 +53,7 @@ def run_study(
     config.check(cfg, given, conf=conf, recipes=recipes)
     study = _build(cfg)
     folder = study_folder(cfg)
-    for job in study.plan():
-        config.check(compose(job_overrides(given, job, folder)), conf=conf, recipes=recipes)
+    check_jobs(study.plan(), given, compose, conf)
     with locked(folder, LOCK_SECONDS):
         refuse_other(folder, config.plain(cfg), config.study_digest)
         write_whole(folder / "config.json", json.dumps(config.plain(cfg), indent=1))
@@ -69,6 +68,26 @@ def run_study(
             f"their logs are in {folder}; the same command tries them again"
         )
     return conclusion
+
+
+def check_jobs(jobs: Sequence[Job], given: Sequence[str], compose: Compose, conf: Path) -> None:
+    """Checks the config of every job that is foreseen.
+
+    Composing is slow, so it is done once for all jobs that choose the same parts.
+
+    Raises:
+        ValueError: a job cannot run.
+    """
+    usual = config.plain(compose(given))
+    composed: dict[tuple[str, ...], dict[str, Any]] = {}
+    for job in jobs:
+        _overrides.of_job(given, job.overrides)
+        parts = {k: v for k, v in job.overrides.items() if guards.chooses_part(usual, k, v)}
+        choice = tuple(_overrides.written(key, value) for key, value in parts.items())
+        if choice not in composed:
+            composed[choice] = config.plain(compose([*given, *choice]))
+        rest = {key: value for key, value in job.overrides.items() if key not in parts}
+        config.check_values(guards.replaced(composed[choice], rest), conf)
 
 
 def _build(cfg: DictConfig) -> Study:
@@ -103,6 +122,7 @@ def work(study: Study, given: Sequence[str], folder: Path, launch: Launch) -> li
     tried: set[str] = set()
     while True:
         records = finished_jobs(folder)
+        refuse_stale(planned, records)
         proposed = study.propose(records, folder)
         batch = [job for job in proposed if job.name not in records and job.name not in tried]
         if not batch:
@@ -112,6 +132,22 @@ def work(study: Study, given: Sequence[str], folder: Path, launch: Launch) -> li
         batch.sort(key=lambda job: -job.cost)
         launch([job_overrides(given, job, folder) for job in batch], len(tried), folder)
         tried.update(job.name for job in batch)
+
+
+def refuse_stale(planned: Mapping[str, Job], records: Mapping[str, Record]) -> None:
+    """Refuses finished jobs that an earlier version of the study ran with other values.
+
+    Raises:
+        ValueError: naming a job and the key that differs.
+    """
+    for name in planned.keys() & records.keys():
+        for key, value in planned[name].overrides.items():
+            ran = guards.select(records[name].config, key)
+            if not isinstance(ran, Mapping | None) and json.dumps(ran) != json.dumps(value):
+                raise ValueError(
+                    f"{name}: expected a job with {key}={value}, but its folder holds one that ran "
+                    f"with {ran}; give fresh=true for a folder of its own"
+                )
 
 
 def conclude(

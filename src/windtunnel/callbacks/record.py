@@ -19,7 +19,7 @@ import torch
 from windtunnel.callbacks.curve import Averager, stride_for
 from windtunnel.callbacks.facts import JobFacts
 from windtunnel.callbacks.memory import peak_memory_bytes
-from windtunnel.callbacks.steps import ends_step
+from windtunnel.callbacks.steps import ends_step, is_logged
 from windtunnel.callbacks.throughput import Throughput
 from windtunnel.interfaces import Curve, Evaluation, Record
 
@@ -47,6 +47,7 @@ class RecordWriter(L.Callback):
         self.diverged: tuple[int, str] | None = None
         self.step, self.seconds, self.peak_memory_bytes = 0, 0.0, 0
         self._pending: list[torch.Tensor] = []
+        self._norms: list[tuple[int, torch.Tensor]] = []
         self._started: float | None = None
         self._trainer: Any = None
 
@@ -66,11 +67,14 @@ class RecordWriter(L.Callback):
         batch: Any,
         batch_idx: int,
     ) -> None:
-        """Keeps the loss of the step, unread."""
+        """Keeps the loss of the step, and the norm of the gradient where it is logged, unread."""
         self._pending.append(outputs["loss"])
         if not ends_step(trainer, batch_idx):
             return
         self.step = trainer.global_step
+        norm = trainer.callback_metrics.get(GRAD_NORM) if is_logged(trainer, batch_idx) else None
+        if norm is not None:
+            self._norms.append((self.step, norm))
         if self.step % self.sync_steps == 0:
             self._read(trainer)
 
@@ -157,9 +161,10 @@ class RecordWriter(L.Callback):
         del self._pending[: n_steps * n_each]
         if trainer.world_size > 1:
             losses = trainer.strategy.reduce(losses, reduce_op="mean")
-        norm = trainer.callback_metrics.get(GRAD_NORM)
-        if norm is not None and torch.isfinite(norm):
-            self.grad_norm.add(self.step, float(norm))
+        for step, norm in self._norms:
+            if torch.isfinite(norm):
+                self.grad_norm.add(step, float(norm))
+        self._norms = []
         for step, loss in enumerate(losses.tolist(), self.step - n_steps + 1):
             if not math.isfinite(loss):
                 self._diverge(trainer, step, "the training loss is not finite")

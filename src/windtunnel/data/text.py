@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import fnmatch
 import hashlib
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
@@ -98,6 +99,9 @@ class TextFiles:
             and fnmatch.fnmatch(file.name, self._pattern)
             and not any(part.startswith(".") for part in file.relative_to(path).parts)
         ]
+        for file in files:
+            if not os.access(file, os.R_OK):
+                raise _unreadable(file, "Permission denied")
         if not files:
             raise ValueError(
                 f"data.path: expected files named {self._pattern!r} in {path}, got none; check the "
@@ -112,10 +116,7 @@ class TextFiles:
                 if text.strip():
                     yield Document(domain, text, group, split, n_replaced)
         except OSError as error:
-            raise ValueError(
-                f"data.path: {file} cannot be read ({error.strerror}); change its permissions, or "
-                "leave it out through data.pattern"
-            ) from error
+            raise _unreadable(file, error.strerror) from error
 
     def _decode(self, piece: bytes, file: Path) -> tuple[str, int]:
         if b"\0" in piece:
@@ -134,6 +135,13 @@ class TextFiles:
                 ) from error
             text = piece.decode(errors="replace")
             return text, text.count(_REPLACED) - piece.count(_REPLACED.encode())
+
+
+def _unreadable(file: Path, reason: str | None) -> ValueError:
+    return ValueError(
+        f"data.path: expected readable files, got {file} ({reason}); change its permissions, or "
+        "leave it out through data.pattern"
+    )
 
 
 def _domain_of(file: Path, path: Path) -> str:

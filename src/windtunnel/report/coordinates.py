@@ -39,8 +39,8 @@ def tables(result: Mapping[str, Any]) -> list[RenderableType]:
         title = f"{arm_name(result, arm)}: slope of log2 mean |x| on log2 width"
         parts.append(table(title, ("layer", *(f"step {step}" for step in steps)), lines))
     verdict = result["verdict"]
-    parts.append(Text(verdict["words"], style="bold"))
-    return [*parts, checks({"holds": verdict["checks"]}), warnings(result["warnings"])]
+    demands, words = checks({"holds": verdict["checks"]}), Text(verdict["words"], style="bold")
+    return [*parts, demands, warnings(result["warnings"]), words]
 
 
 def figure(result: Mapping[str, Any]) -> Figure:

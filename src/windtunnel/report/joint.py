@@ -35,7 +35,8 @@ def tables(result: Mapping[str, Any]) -> list[RenderableType]:
         parts.append(table(result["formula"], ("coefficient", "value", level), rows))
         parts.append(_constants(result))
         parts.append(Text(result["why_fixed_is_higher"]))
-    return [*parts, checks({"holds": result["checks"]}), warnings(result["warnings"])]
+    demands, words = checks({"holds": result["checks"]}), Text(headline(result), style="bold")
+    return [*parts, demands, warnings(result["warnings"]), words]
 
 
 def headline(result: Mapping[str, Any]) -> str:

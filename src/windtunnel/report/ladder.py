@@ -25,11 +25,8 @@ from windtunnel.report.table import (
     warnings,
 )
 
-ALONE = (
-    "interval: with the seed noise of all seeds together. alone: what a ladder of this seed only "
-    "would have claimed, its noise estimated from a few residuals."
-)
 WORDS = {"copy_largest": "copy of the largest fitted loss", "power_law": "power law, no constant"}
+SHORT = {"copy_largest": "copy largest", "power_law": "power law"}
 
 
 def report(result: dict[str, Any], folder: Path) -> None:
@@ -43,20 +40,14 @@ def report(result: dict[str, Any], folder: Path) -> None:
 
 def tables(result: Mapping[str, Any]) -> list[RenderableType]:
     """Members, predictions and demands."""
-    columns = ("job", "N", "tokens", "loss", "bits/byte", "seconds", "outcome", "fitted")
+    columns = ("job", "N", "tokens", "loss", "bits/byte", "seconds", "outcome")
     rows = [_member(line) for line in result["jobs"]]
     parts: list[RenderableType] = [table("Ladder: members", columns, rows)]
     if result["prediction"] is not None:
         title = f"Predicted by {result['formula']} (N = {result['n_convention']} parameters)"
-        columns = ["", "predicted", "interval", "alone", "actual", "error", "gap", "inside"]
-        rows = [*_predictions(result), *_rivals(result)]
-        if not result["per_seed"]:
-            del columns[3]
-            rows = [line[:3] + line[4:] for line in rows]
-        parts.append(table(title, columns, rows))
+        columns = ("", "predicted", "interval", "actual", "error", "gap", "inside")
+        parts.append(table(title, columns, [*_predictions(result), *_rivals(result)]))
         parts.append(Text(_fit_words(result)))
-        if result["per_seed"]:
-            parts.append(Text(ALONE))
     share = result["cost_share"]
     if share["flops"] is not None:
         parts.append(
@@ -97,9 +88,17 @@ def _member(line: Mapping[str, Any]) -> tuple[str, ...]:
         number(line["loss"], 4),
         number(line.get("bits_per_byte"), 4),
         number(line.get("seconds"), 1),
-        outcome(line),
-        "target" if line["role"] == "target" else "yes" if line.get("fitted") else "no",
+        _use(line),
     )
+
+
+def _use(line: Mapping[str, Any]) -> str:
+    """What a member served for, or how it failed."""
+    if line["loss"] is None:
+        return outcome(line)
+    if line["role"] == "target":
+        return "target"
+    return "fitted" if line.get("fitted") else "not fitted"
 
 
 def _predictions(result: Mapping[str, Any]) -> list[tuple[str, ...]]:
@@ -108,7 +107,6 @@ def _predictions(result: Mapping[str, Any]) -> list[tuple[str, ...]]:
             name,
             number(own["prediction"]["loss"], 4),
             _ends(own["prediction"]),
-            _ends(own["alone"]) if "alone" in own else "",
             number(own["actual"], 4),
             percent(own["error"]),
             number(own["gap"], 4),
@@ -121,7 +119,7 @@ def _predictions(result: Mapping[str, Any]) -> list[tuple[str, ...]]:
 def _rivals(result: Mapping[str, Any]) -> list[tuple[str, ...]]:
     actual = number(result["actual"], 4)
     return [
-        (WORDS[name], number(rival["loss"], 4), "", "", actual, percent(rival.get("error")), "", "")
+        (SHORT[name], number(rival["loss"], 4), "", actual, percent(rival.get("error")), "", "")
         for name, rival in result["baselines"].items()
     ]
 

@@ -7,11 +7,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from rich import box
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-WIDTH = 110  # columns of `table.txt`
+WIDTH = 100  # columns of `table.txt`
 
 
 def number(value: float | None, digits: int) -> str:
@@ -36,9 +37,17 @@ def count(value: float | None) -> str:
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
     """A table whose first column is text and whose others are numbers."""
-    out = Table(title=title, title_justify="left", title_style="bold", header_style="bold")
+    out = Table(
+        title=title,
+        title_justify="left",
+        title_style="bold",
+        header_style="bold",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        show_edge=False,
+    )
     for index, column in enumerate(columns):
-        out.add_column(column, justify="right" if index else "left")
+        out.add_column(column, justify="right" if index else "left", overflow="fold")
     for line in rows:
         out.add_row(*line)
     return out
@@ -70,8 +79,10 @@ def outcome(line: Mapping[str, Any]) -> str:
 
 def show(parts: Sequence[RenderableType], folder: Path) -> None:
     """Prints `parts` to the terminal and writes them into `folder` as plain text."""
+    parts = [part for part in parts if not (isinstance(part, Group) and not part.renderables)]
     page = io.StringIO()
     for console in (Console(), Console(file=page, width=WIDTH, no_color=True)):
         for part in parts:
             console.print(part)
+            console.print()
     (folder / "table.txt").write_text(page.getvalue(), encoding="utf-8")

@@ -31,7 +31,7 @@ def arm_name(result: Mapping[str, Any], arm: str) -> str:
 
 def tables(result: Mapping[str, Any]) -> list[RenderableType]:
     """Best rate per width, for each arm, and the verdict."""
-    columns = ("width", "best log2 lr", "smooth", "loss", "moved", "excess", "in sd", "sensitivity")
+    columns = ("width", "log2 lr", "smooth", "loss", "moved", "excess", "in sd", "sensitivity")
     parts: list[RenderableType] = []
     for arm, values in sorted(result["arms"].items(), reverse=True):
         lines = [
@@ -61,8 +61,8 @@ def tables(result: Mapping[str, Any]) -> list[RenderableType]:
         )
     )
     verdict = result["verdict"]
-    parts.append(Text(verdict["words"], style="bold"))
-    return [*parts, checks({"holds": verdict["checks"]}), warnings(result["warnings"])]
+    demands, words = checks({"holds": verdict["checks"]}), Text(verdict["words"], style="bold")
+    return [*parts, demands, warnings(result["warnings"]), words]
 
 
 def figure(result: Mapping[str, Any]) -> Figure:
@@ -110,7 +110,8 @@ def _draw_arm(axes: Axes, arm: Mapping[str, Any], base_width: int, top: float | 
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"$2^{{{value:.0f}}}$"))
     if top is not None:
         axes.set_ylim(top=top)
-    axes.legend(loc="upper center", ncols=2)
+    if arm["widths"]:
+        axes.legend(loc="upper center", ncols=2)
 
 
 def _top(result: Mapping[str, Any]) -> float | None:

@@ -120,8 +120,7 @@ def damped_step(
     scaled_SPP = np.where(both_SPP, curvature_SPP, 0.0)
     scaled_SPP = scaled_SPP / (scale_SP[:, :, None] * scale_SP[:, None, :])
     n_P = scaled_SPP.shape[1]
-    held_SP = np.where(free_SP, 0.0, 1.0)
-    scaled_SPP[:, range(n_P), range(n_P)] += damping_S[:, None] + held_SP + LEAST_DAMPING
+    scaled_SPP[:, range(n_P), range(n_P)] += damping_S[:, None] + LEAST_DAMPING
     right_SP = np.where(free_SP, -gradient_SP / scale_SP, 0.0)
     return np.linalg.solve(scaled_SPP, right_SP[..., None])[..., 0] / scale_SP
 

@@ -145,7 +145,7 @@ def compare(
         },
         "actual inside the interval": predicted["low"] <= actual <= predicted["high"],
         "interval no wider than the gap": width <= gap,
-        "gap at least five seed standard deviations": gap >= 5 * seed_sd,
+        "gap at least five seed deviations": gap >= 5 * seed_sd,
     }
     return {
         "actual": actual,

@@ -229,7 +229,8 @@ def verdict(arms: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
         checks["control moves at least two factors of 2"] = (
             control["moved"] is not None and control["moved"] >= STEPS_LOST
         )
-    return {"words": _words(checks), "checks": checks}
+    nothing = "undecided: no run under test finished"
+    return {"words": _words(checks) if main["widths"] else nothing, "checks": checks}
 
 
 def _words(checks: Mapping[str, bool | None]) -> str:
