@@ -1,6 +1,7 @@
 """The one command: composes a config, checks it, and does its job or its study.
 
-Nothing heavy is imported at the top, so that `--help` and the Tab key answer at once.
+Nothing heavy is imported at the top, so that `--help` and the Tab key answer at once. For the same
+reason `--help` is answered here: Hydra's own copies all recipes once for every group.
 """
 
 from __future__ import annotations
@@ -17,7 +18,24 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from windtunnel import config, folder
+from windtunnel import catalogue, config, folder
+
+HELP = """\
+Windtunnel: test a design on small models, know what it will do on a large one.
+
+python train.py +recipe=NAME KEY=VALUE ...     one job, or the study of a recipe
+python train.py -m +recipe=NAME KEY=A,B ...    one job per value
+python train.py +recipe=NAME --cfg job         show the config without running it
+
+Recipes
+{recipes}
+
+Choices, as GROUP=OPTION; any value, as KEY=VALUE
+{groups}
+
+eval "$(python train.py -sc install=bash)" completes with the Tab key (bash, zsh, fish).
+--hydra-help says more.
+"""
 
 BAD_INPUT, INCOMPLETE, INTERRUPTED = 2, 1, 130
 
@@ -40,6 +58,17 @@ def main(cfg: DictConfig) -> float:
 
         with ddp.relaunched(__file__, about.overrides.task, home, about.runtime.cwd):
             return run(cfg, home)
+
+
+def help_text() -> str:
+    """What can be run and chosen."""
+    claims = catalogue.claims(config.RECIPES)
+    options = catalogue.options(config.CONF)
+    wide = max(map(len, [*claims, *options]), default=0)
+    return HELP.format(
+        recipes="\n".join(f"  {name:{wide}}  {claim}" for name, claim in claims.items()),
+        groups="\n".join(f"  {name:{wide}}  {', '.join(of)}" for name, of in options.items()),
+    )
 
 
 @contextmanager
@@ -73,6 +102,9 @@ def _say(text: str, code: int) -> int:
 
 
 if __name__ == "__main__":
+    if {"--help", "-h"} & set(sys.argv):
+        sys.stdout.write(help_text())
+        sys.exit()
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
     with reported(sys.argv[1:]):
         main()

@@ -50,7 +50,9 @@ def start_seconds(jobs: int) -> list[float]:
             "schedule.warmup_tokens=0",
             "model.width=32",
             "budget.tokens=8192",
+            "data.eval_tokens=2000",
             "hydra.launcher.workers=1",
+            "trainer.threads=1",
             f"paths.outputs={folder}",
         )
         found = list(Path(folder).rglob("record.json"))

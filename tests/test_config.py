@@ -135,15 +135,6 @@ def test_a_fair_choice_passes(
     assert config.compose(recipe, overrides, **rooms).seed >= 1
 
 
-def test_known_keys_come_from_the_yaml_files(rooms: dict[str, Path]) -> None:
-    known = config.known_keys(rooms["conf"])
-    assert known["optim"] is None
-    assert known["data"] == {"path", "held_out", "copy"}
-    assert known["budget"] == {"tokens", "evaluations"}
-    assert known["study"] is None
-    assert "defaults" not in known
-
-
 # ---------------------------------------------------------------------------------------- digests
 
 

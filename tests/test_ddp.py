@@ -50,7 +50,7 @@ def test_another_lightning_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
         pass
 
 
-APP = '''
+APP = """
 import sys
 from pathlib import Path
 
@@ -78,14 +78,20 @@ def main(cfg):
         (home / f"rank{trainer.global_rank}").write_text(str(cfg.seed))
 
 
-main()
-'''
+if __name__ == "__main__":
+    main()
+"""
 
 
 @pytest.mark.slow
-def test_a_sweep_over_jobs_on_two_processes_keeps_each_job_to_its_folder(tmp_path: Path) -> None:
+@pytest.mark.parametrize("launcher", ["basic", "process"])
+def test_a_sweep_over_jobs_on_two_processes_keeps_each_job_to_its_folder(
+    tmp_path: Path, launcher: str
+) -> None:
     (tmp_path / "app.py").write_text(APP)
+    conf = f"hydra.searchpath=[file://{ROOT}/tests/plugins/fake/conf]"
     command = [sys.executable, "app.py", "-m", "+seed=1,2", "hydra.sweep.dir=sweep"]
+    command += [conf, f"hydra/launcher={launcher}"]
     environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
     subprocess.run(command, cwd=tmp_path, env=environment, check=True, timeout=300)
     ranks = sorted(tmp_path.rglob("rank[01]"))

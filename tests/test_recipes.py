@@ -24,6 +24,7 @@ def test_smoke(tmp_path: Path, name: str) -> None:
         f"paths.outputs={tmp_path}",
         "budget.evaluations=1",
         "data.eval_tokens=2000",
+        "schedule.warmup_tokens=0",
         "trainer.compile=false",
         "trainer.progress=false",
     ]

@@ -27,7 +27,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "optim": set(),
     "data": set(),
     "scaling": set(),
-    "training": set(),
+    "training": {"evaluation"},
     # What a job does, and what it leaves.
     "checkpoint": {"model", "data"},
     "tasks": {"checkpoint", "model", "data"},
@@ -45,7 +45,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "folder": set(),
     "guards": set(),
     "provenance": set(),
-    "config": {"guards"},
+    "catalogue": {"guards"},
+    "config": {"catalogue", "guards"},
     # Everything else arrives by `_target_`.
     "build": {"model", "data", "optim", "training", "evaluation"},
     "run": {
@@ -64,7 +65,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
 }
 OUTSIDE_MAY_IMPORT: dict[str, set[str]] = {
-    "train.py": {"run", "config", "ddp", "folder"},
+    "train.py": {"run", "catalogue", "config", "ddp", "folder"},
     "src/hydra_plugins": {"run", "config", "folder", "guards", "provenance"},
     "bench": {"run", "config", "build"},
     "scripts": set(MAY_IMPORT),
@@ -88,6 +89,7 @@ TORCH = {"torch", "lightning", "torchmetrics"}
 NEVER_TORCH = ("src/windtunnel/scaling", "src/windtunnel/studies", "src/windtunnel/report")
 NO_TORCH_AT_THE_TOP = (
     "src/windtunnel/interfaces.py",
+    "src/windtunnel/catalogue.py",
     "src/windtunnel/config.py",
     "src/windtunnel/provenance.py",
     "src/hydra_plugins",

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 from torch import Tensor, nn
@@ -20,12 +21,20 @@ from windtunnel.optim.groups import parameter_groups
 from windtunnel.training import LanguageModelling, Objective
 
 
-def build_model(
-    cfg: DictConfig, vocab_size: int
-) -> tuple[nn.Module, dict[str, Multipliers]]:
+def make(node: DictConfig, *args: Any, **values: Any) -> Any:
+    """Builds the part that `_target_` names; what the part refuses is raised as it said it."""
+    try:
+        return instantiate(node, *args, **values)
+    except InstantiationException as error:
+        if isinstance(error.__cause__, ValueError):
+            raise error.__cause__ from None
+        raise
+
+
+def build_model(cfg: DictConfig, vocab_size: int) -> tuple[Any, dict[str, Multipliers]]:
     """The model, drawn from the seed, and its table of multipliers."""
-    model = instantiate(cfg.model, vocab_size=vocab_size, length=cfg.batch.length)
-    table = multipliers(model, instantiate(cfg.parametrization.rule), cfg.optim.update_rule)
+    model = make(cfg.model, vocab_size=vocab_size, length=cfg.batch.length)
+    table = multipliers(model, make(cfg.parametrization.rule), cfg.optim.update_rule)
     if next(model.parameters()).device.type != "meta":
         generator = torch.Generator().manual_seed(cfg.seed)
         initialise(model, table, init_std=cfg.parametrization.init_std, generator=generator)
@@ -40,7 +49,7 @@ def check_parts(cfg: DictConfig, total_tokens: int) -> None:
     """
     with torch.device("meta"):
         build_model(cfg, vocab_size=8)
-    instantiate(cfg.schedule)(0, total_tokens)
+    make(cfg.schedule)(0, total_tokens)
 
 
 def build_data(cfg: DictConfig) -> TokenDataModule:
@@ -53,8 +62,8 @@ def build_data(cfg: DictConfig) -> TokenDataModule:
             f"{cfg.batch.sequences}"
         )
     return TokenDataModule(
-        source=instantiate(cfg.data.source),
-        tokenizer=instantiate(cfg.tokenizer),
+        source=make(cfg.data.source),
+        tokenizer=make(cfg.tokenizer),
         sequences=cfg.batch.sequences // cfg.batch.accumulate,
         length=cfg.batch.length,
         seed=cfg.seed,
@@ -85,18 +94,19 @@ def build_training(
         weight_decay=optim.weight_decay,
         weight_decay_mode=optim.weight_decay_mode,
     )
-    schedule = instantiate(cfg.schedule)
+    schedule = make(cfg.schedule)
 
     def lr_at(step: int) -> float:
         # In the middle of the step, so that neither the first nor the last is lost to a zero rate.
         return schedule((step + 0.5) * tokens_per_step, total_tokens)
 
     return LanguageModelling(
-        Objective(model, instantiate(cfg.loss)),
-        partial(instantiate(optim.build), groups),
+        Objective(model, make(cfg.loss)),
+        partial(make(optim.build), groups),
         lr_at,
         DomainLoss(data.domains, data.bytes_per_token, data.overall_bytes_per_token),
         optim.clip_norm,
+        cfg.trainer.log_every_n_steps,
     )
 
 

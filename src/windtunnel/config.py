@@ -7,19 +7,17 @@ command finds the same folder again.
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from windtunnel import guards
+from windtunnel import catalogue, guards
 
 ROOT = Path(__file__).resolve().parents[2]
 CONF = ROOT / "conf"
@@ -54,7 +52,8 @@ def register_recipes(recipes: Path = RECIPES) -> list[str]:
     names = []
     for path in sorted(recipes.glob("*/recipe.yaml")):
         name = path.parent.name
-        node = {**_load(path), "name": name}
+        node: Any = OmegaConf.load(path)
+        node["name"] = name
         ConfigStore.instance().store(group="recipe", name=name, node=node, package="_global_")
         names.append(name)
     return names
@@ -176,7 +175,7 @@ def check_values(values: Mapping[str, Any], conf: Path = CONF) -> None:
     Raises:
         ValueError: an unknown section or key, or a bad size.
     """
-    guards.check_sections(values, known_keys(conf))
+    guards.check_sections(values, catalogue.known_keys(conf))
     guards.check_sizes(values)
     guards.check_targets(values)
 
@@ -200,27 +199,6 @@ def hint(error: BaseException, arguments: Iterable[str], *, conf: Path = CONF) -
     return f"\n{guards.what_exists(OmegaConf.to_container(cfg), wrong)}"
 
 
-def known_keys(conf: Path = CONF) -> dict[str, set[str] | None]:
-    """Every top-level section with the keys it may hold; None where a constructor says which."""
-    train = _load(conf / "train.yaml")
-    known: dict[str, set[str] | None] = {}
-    for entry in train.get("defaults", []):
-        for group in entry if isinstance(entry, dict) else []:
-            if not group.startswith(("override ", "hydra/")) and "/" not in group:
-                known[group] = _keys_of_group(conf / group)
-    for key, value in train.items():
-        if key not in ("defaults", "hydra"):
-            known.setdefault(key, set(value) if isinstance(value, dict) else None)
-    return known
-
-
-def _keys_of_group(folder: Path) -> set[str] | None:
-    options = [_load(path) for path in sorted(folder.glob("*.yaml"))]
-    if not options or any("_target_" in option for option in options):
-        return None
-    return {key for option in options for key in option if key != "defaults"}
-
-
 def swaps_and_pins(
     cfg: DictConfig, overrides: Iterable[str], conf: Path = CONF, recipes: Path = RECIPES
 ) -> tuple[dict[str, str], dict[str, Any], set[str]]:
@@ -233,10 +211,10 @@ def swaps_and_pins(
     pins: dict[str, Any] = {}
     own: dict[str, str] = {}
     for name in names:
-        values, choices = recipe_values(str(name), recipes)
+        values, choices = catalogue.recipe_values(str(name), recipes)
         guards.merge(pins, values)
         own.update(choices)
-    usual = default_options(own, conf)
+    usual = catalogue.default_options(own, conf)
     swaps = {
         key.replace("/", "."): str(value)
         for key, value in given
@@ -247,49 +225,6 @@ def swaps_and_pins(
         and usual.get(key) != value
     }
     return swaps, pins, {key for key, _ in given}
-
-
-def default_options(chosen: Mapping[str, str], conf: Path = CONF) -> dict[str, str]:
-    """The option of every group, those inside of groups included, given what a recipe chooses."""
-    options: dict[str, str] = {}
-    todo = [("", conf / "train.yaml")]
-    while todo:
-        group, path = todo.pop()
-        for entry in _load(path).get("defaults", []):
-            for key, option in entry.items() if isinstance(entry, dict) else []:
-                inner = f"{group}/{key}".strip("/")
-                if not key.startswith("override ") and option is not None:
-                    options[inner] = str(chosen.get(inner, option))
-                    todo.append((inner, conf / inner / f"{options[inner]}.yaml"))
-    return options
-
-
-def recipe_values(name: str, recipes: Path = RECIPES) -> tuple[dict[str, Any], dict[str, str]]:
-    """What a recipe pins, those it builds on included, and the group options it takes."""
-    own = _load(recipes / name / "recipe.yaml")
-    values: dict[str, Any] = {}
-    choices: dict[str, str] = {}
-    for entry in own.pop("defaults", []):
-        if isinstance(entry, str) and entry != "_self_":
-            inherited, inherited_choices = recipe_values(entry.rsplit("/", 1)[-1], recipes)
-            guards.merge(values, inherited)
-            choices.update(inherited_choices)
-        elif isinstance(entry, dict):
-            for group, option in entry.items():
-                choices[group.removeprefix("override ").strip().lstrip("/")] = option
-    guards.merge(values, own)
-    return values, choices
-
-
-def _load(path: Path) -> dict[str, Any]:
-    if not path.exists():
-        return {}
-    return copy.deepcopy(_read(path, path.stat().st_mtime_ns))
-
-
-@cache
-def _read(path: Path, mtime_ns: int) -> dict[str, Any]:
-    return OmegaConf.to_container(OmegaConf.load(path), resolve=False)  # type: ignore[return-value]
 
 
 def _parse(override: str) -> tuple[str, Any]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 if TYPE_CHECKING:
     from numpy import ndarray
     from torch import Tensor
+    from torch.nn import Parameter
 
 RECORD_SCHEMA_VERSION = 1
 IGNORE_INDEX = -100
@@ -94,6 +95,20 @@ class Rule(Protocol):
         base_depth: int,
         update_rule: UpdateRule,
     ) -> Multipliers: ...
+
+
+class Parametrized(Protocol):
+    """A model that a parametrisation can initialise: it states the place of every parameter."""
+
+    depth: int
+    base_depth: int
+
+    def roles(self) -> dict[str, Place]: ...
+    def named_parameters(
+        self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Parameter]]: ...
+    def parameters(self, recurse: bool = True) -> Iterator[Parameter]: ...
+    def get_submodule(self, target: str) -> Any: ...
 
 
 # ----------------------------------------------------------------------------------- train a model

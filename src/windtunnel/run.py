@@ -6,6 +6,7 @@ import json
 import logging
 import math
 import random
+import sys
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,15 +15,13 @@ from typing import Any
 import lightning as L
 import numpy as np
 import torch
-from hydra.utils import instantiate
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig
-from torch import nn
 
 from windtunnel import provenance
 from windtunnel.budget import Budget, plan
-from windtunnel.build import build_data, build_model, build_training, check_parts, empty_batch
+from windtunnel.build import build_data, build_model, build_training, check_parts, empty_batch, make
 from windtunnel.callbacks.facts import JobFacts
 from windtunnel.callbacks.loggers import close
 from windtunnel.callbacks.progress import write_progress
@@ -32,7 +31,7 @@ from windtunnel.choices import choose, compile_or_fall_back
 from windtunnel.config import job_digest, plain
 from windtunnel.data.datamodule import TokenDataModule
 from windtunnel.folder import write_whole
-from windtunnel.interfaces import Record
+from windtunnel.interfaces import Parametrized, Record
 from windtunnel.model.count import flops_per_token, parameter_counts
 from windtunnel.model.parametrization import rows
 from windtunnel.training import LanguageModelling
@@ -56,14 +55,19 @@ def run(cfg: DictConfig, folder: Path) -> float:
     write_whole(folder / "config.json", json.dumps(plain(cfg), indent=1))
     write_progress(folder, "data", 0, budget.tokens)
     data = build_data(cfg)
-    data.build(None)
+    data.build(say_progress if cfg.trainer.progress and sys.stderr.isatty() else None)
     record = train(cfg, folder, budget, data)
-    return record.evaluation.loss_nats if is_finished(record) else math.nan
+    if record.outcome != "finished" or record.evaluation is None:
+        return math.nan
+    return record.evaluation.loss_nats
 
 
-def is_finished(record: Record) -> bool:
-    """Whether a job came to its end with a finite loss."""
-    return record.outcome == "finished" and record.evaluation is not None
+def say_progress(stage: str, done: int, total: int) -> None:
+    """One line in the terminal on how far the token store is."""
+    share = f" {min(done / total, 1):.0%}" if total else ""
+    end = "\n" if stage == "encode" and done >= total else ""
+    sys.stderr.write(f"\rdata: {stage}{share}".ljust(40) + end)
+    sys.stderr.flush()
 
 
 def plan_budget(cfg: DictConfig) -> Budget:
@@ -83,9 +87,9 @@ def train(cfg: DictConfig, folder: Path, budget: Budget, data: TokenDataModule) 
     facts = describe(cfg, folder, budget, data, model, rows(model, table), choices)
     module = build_training(cfg, model, table, data, budget.tokens, budget.tokens_per_step)
     loggers: list[Logger] = [
-        instantiate(part)(facts, group=group_of(folder)) for part in (cfg.logger or {}).values()
+        make(part)(facts, group=group_of(folder)) for part in (cfg.logger or {}).values()
     ]
-    callbacks: list[Callback] = [instantiate(part)(facts) for part in cfg.callbacks.values()]
+    callbacks: list[Callback] = [make(part)(facts) for part in cfg.callbacks.values()]
     trainer = build_trainer(cfg, budget, choices, callbacks, loggers)
     if choices["compile"]:
         write_progress(folder, "compile", 0, budget.tokens)
@@ -106,7 +110,7 @@ def describe(
     folder: Path,
     budget: Budget,
     data: TokenDataModule,
-    model: nn.Module,
+    model: Parametrized,
     table: list[dict[str, Any]],
     choices: dict[str, Any],
 ) -> JobFacts:
@@ -195,5 +199,5 @@ def quieten() -> None:
     """Leaves out what Lightning says about itself and what it only guesses about our loaders."""
     for name in ("lightning.pytorch", "lightning.fabric", "lightning"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    for message in (".*does not have many workers.*", ".*`IterableDataset` has `__len__`.*"):
+    for message in (".*does not have many workers.*", ".*treespec, LeafSpec.*"):
         warnings.filterwarnings("ignore", message=message)

@@ -23,7 +23,7 @@ class Objective(nn.Module):
 
     def __init__(self, model: nn.Module, loss: Loss) -> None:
         super().__init__()
-        self.model = model
+        self.model: Any = model
         self.loss = loss
 
     def forward(
@@ -46,28 +46,37 @@ class LanguageModelling(L.LightningModule):
         lr_at: Callable[[int], float],
         metric: DomainLoss,
         clip_norm: float,
+        log_every: int,
     ) -> None:
         super().__init__()
         self.objective = objective
         self.metric = metric
         self.evaluation: Evaluation | None = None
-        self._optimizer, self._lr_at, self._clip_norm = optimizer, lr_at, clip_norm
+        self._optimizer, self._lr_at = optimizer, lr_at
+        self._clip_norm, self._log_every = clip_norm, log_every
 
     @property
     def model(self) -> nn.Module:
         """The model inside the objective."""
         return self.objective.model
 
+    @property
+    def is_logged(self) -> bool:
+        """Whether this step goes to the loggers; asking them at every step would cost its speed."""
+        return (self.trainer.global_step + 1) % self._log_every == 0
+
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         output = self.objective(batch.tokens_BT, batch.targets_BT, batch.documents_BT)
-        self.log("train/loss", output.loss.detach())
-        for name, term in output.terms.items():
-            self.log(f"train/{name}", term.detach())
+        if self.is_logged:
+            self.log("train/loss", output.loss.detach())
+            for name, term in output.terms.items():
+                self.log(f"train/{name}", term.detach())
         return output.loss
 
     def configure_gradient_clipping(self, optimizer: Optimizer, *_: Any, **__: Any) -> None:
         norm = nn.utils.clip_grad_norm_(self.objective.parameters(), self._clip_norm)
-        self.log("train/grad_norm", norm)
+        if self.is_logged:
+            self.log("train/grad_norm", norm)
 
     def on_validation_model_eval(self) -> None:
         """Leaves a model without dropout as it is: switching would compile it a second time."""

@@ -107,11 +107,11 @@ def test_stopped_between_steps_resumes_exactly(
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
 
-def in_evaluation(evaluation: int, do: Callable[[], Any]) -> TinyModule:
+def in_evaluation(evaluation: int, at: str | int, do: Callable[[], Any]) -> TinyModule:
     module, waiting = TinyModule(), [True]
 
-    def on_evaluation(module: TinyModule, step: int, i: int) -> None:
-        if step == evaluation and i == 0 and waiting:
+    def on_evaluation(module: TinyModule, step: int, place: str | int) -> None:
+        if step == evaluation and place == at and waiting:
             waiting.clear()
             do()
 
@@ -127,19 +127,20 @@ def test_stopped_in_an_evaluation_ends_it_first(
     facts = make_facts(tmp_path)
     do, error = STOPS[stop]
     with pytest.raises(error):
-        start(facts, in_evaluation(evaluation, do))
+        start(facts, in_evaluation(evaluation, 0, do))
     module = TinyModule()
     assert same(start(facts, module), whole[1][0])
     assert len(module.losses) == 40 - evaluation
 
 
+@pytest.mark.parametrize("place", ["start", 0, 1, "end"])
 @pytest.mark.parametrize(("evaluation", "redone"), [(20, 0), (40, 1)])
 def test_evaluation_cut_short_is_repeated(
-    tmp_path: Path, whole: Any, evaluation: int, redone: int
+    tmp_path: Path, whole: Any, evaluation: int, redone: int, place: str | int
 ) -> None:
     facts = make_facts(tmp_path)
     with pytest.raises(RuntimeError, match="as the test wants"):
-        start(facts, in_evaluation(evaluation, fail), seconds=0.0)
+        start(facts, in_evaluation(evaluation, place, fail), seconds=0.0)
     module = TinyModule()
     assert same(start(facts, module), whole[1][0])
     assert len(module.losses) == 40 - evaluation + redone

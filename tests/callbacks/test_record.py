@@ -163,6 +163,22 @@ def test_measurements_and_warnings_of_other_callbacks_are_kept(tmp_path: Path) -
     assert record.warnings == ["compiled without", "no peak"]
 
 
+def test_state_is_plain_and_complete(tmp_path: Path) -> None:
+    writer, record = train(tmp_path, TinyModule())
+    writer.diverged = (9, "as the test wants")
+    state = writer.state_dict()
+    again = RecordWriter(writer.facts, points=400, sync_steps=3, divergence_margin=0.5)
+    again.load_state_dict(json.loads(json.dumps(state)))
+    assert (again.first_loss, again.step) == (record.train_curve.values[0], 40)
+    assert (again.train, again.grad_norm) == (writer.train, writer.grad_norm)
+    assert (again.evaluations, again.evaluation) == (record.eval_curve, record.evaluation)
+    assert (again.seconds, again.peak_memory_bytes) == (
+        state["seconds"],
+        state["peak_memory_bytes"],
+    )
+    assert again.finish().outcome_reason == "as the test wants"
+
+
 # -------------------------------------------------------------------------------------- the schema
 
 

@@ -83,7 +83,10 @@ class TinyData(L.LightningDataModule):
 
 
 class TinyModule(L.LightningModule):
-    """Learns y = 2 x; `on_step(module, global_step)` lets a test interfere before a step."""
+    """Learns y = 2 x; `on_step(module, global_step)` lets a test interfere before a step.
+
+    `on_evaluation(module, global_step, place)` does so before, in and after an evaluation.
+    """
 
     def __init__(
         self, *, compiled: bool = False, lr: float = 0.05, on_step: Callable | None = None
@@ -108,13 +111,18 @@ class TinyModule(L.LightningModule):
 
     def on_validation_epoch_start(self) -> None:
         self.total, self.evaluation = torch.zeros(()), None
+        self.interfere("start")
+
+    def interfere(self, place: str | int) -> None:
+        if self.on_evaluation is not None:
+            self.on_evaluation(self, self.global_step, place)
 
     def validation_step(self, batch: Tensor, batch_idx: int) -> None:
-        if self.on_evaluation is not None:
-            self.on_evaluation(self, self.global_step, batch_idx)
+        self.interfere(batch_idx)
         self.total += ((self.model(batch) - 2 * batch) ** 2).mean()
 
     def on_validation_epoch_end(self) -> None:
+        self.interfere("end")
         loss = float(self.total)
         self.log("eval/loss", loss)
         self.evaluation = Evaluation(loss, loss / 2, 32, {"all": {"loss_nats": loss}})

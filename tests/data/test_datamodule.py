@@ -63,10 +63,13 @@ def test_windows_know_the_domain_of_their_first_token(tmp_path: Path) -> None:
     starts = map_file(module.store.folder / STARTS, "int64").tolist()
     domains = map_file(module.store.folder / START_DOMAINS, "uint16").tolist()
     places = {tuple(stream[i : i + 40].tolist()): i for i in range(0, len(stream) - 40, 40)}
-    for batch in batches(module, 5):
+    seen: set[int] = set()
+    for batch in batches(module, 60):
         for row, domain in zip(batch.tokens_BT.tolist(), batch.domains_B.tolist(), strict=True):
             place = places[tuple(row)]
+            seen.add(place)
             assert domain == domains[sum(start <= place for start in starts) - 1]
+    assert seen & set(starts)  # a document that starts with the window
 
 
 def test_documents_are_numbered_within_a_window(tmp_path: Path) -> None:

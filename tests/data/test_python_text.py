@@ -61,6 +61,11 @@ def test_code_keeps_every_other_token(name: str) -> None:
     assert all(name in code for name in names)
 
 
+def test_a_string_among_arguments_is_code() -> None:
+    source = "f(\n    'one',\n    'two'\n)\n"
+    assert cut_python(source) == (source, "", "")
+
+
 @pytest.mark.parametrize("source", ["", "'''never closed", 'x = "\n', "#", '"""only"""'])
 def test_takes_odd_files(source: str) -> None:
     code, docstrings, comments = cut_python(source)

@@ -56,3 +56,11 @@ def test_large_data_costs_no_memory() -> None:
     rows = ShuffledRows(n_rows=10**12, n_batch=64, seed=1).rows(10**9)
     assert len(set(rows.tolist())) == 64
     assert 0 <= rows.min() <= rows.max() < 10**12
+
+
+def test_no_difference_between_rows_outlives_the_key() -> None:
+    # Two rounds of a Feistel network would keep the difference of the left halves of 0 and 32.
+    pairs = np.stack([permute(np.array([0, 32]), 1024, round_keys(s, 0)) // 32 for s in range(300)])
+    differences = (pairs[:, 0] - pairs[:, 1]) % 32
+    counts = np.bincount(differences, minlength=32)
+    assert ((counts - 300 / 32) ** 2 / (300 / 32)).sum() < 62  # chi-squared, 31 degrees: 0.1 %

@@ -73,7 +73,7 @@ def test_long_documents_come_in_pieces_of_one_group(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(text, "PIECE_BYTES", 64)
-    long = "".join(f"línea número {i} 😀\n" for i in range(40)) + "é" * 200
+    long = "".join(f"línea número {i} 😀\n" for i in range(40)) + "x" + "é" * 200
     file = write(tmp_path / "a.txt", f"{long}{SEPARATOR}short")
     *pieces, last = source(file, invalid_utf8="refuse").documents()
     assert "".join(str(piece.content) for piece in pieces) == long + "\n"

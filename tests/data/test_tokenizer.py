@@ -30,6 +30,7 @@ def test_bytes_round_trip(text: str) -> None:
 
 def test_bytes_leave_out_separators() -> None:
     assert ByteTokenizer().decode([256, 104, 105, 256]) == "hi"
+    assert ByteTokenizer().byte_lengths[[104, 256]].tolist() == [1, 0]
 
 
 @pytest.mark.parametrize("tokenizer", [ByteTokenizer(), IdTokenizer(12)])

@@ -108,7 +108,9 @@ def test_rotation_keeps_lengths_and_depends_on_distance_alone() -> None:
 
 def test_norms_match_torch() -> None:
     x = torch.randn(4, 16, generator=torch.Generator().manual_seed(1))
-    torch.testing.assert_close(RMSNorm(16, eps=1e-6)(x), x / (x.square().mean(-1, True) + 1e-6).sqrt())
+    torch.testing.assert_close(
+        RMSNorm(16, eps=1e-6)(x), x / (x.square().mean(-1, True) + 1e-6).sqrt()
+    )
     expected = torch.nn.LayerNorm(16, eps=1e-6)(x)
     torch.testing.assert_close(LayerNorm(16, eps=1e-6)(x), expected)
 

@@ -129,9 +129,11 @@ def conf(tmp_path: Path) -> Path:
 
 def test_every_planned_job_is_checked_and_composed_once_per_choice_of_parts(conf: Path) -> None:
     compose = Composer()
+    _stages.check_jobs([job("32", 32), job("64", 64)], ["+recipe=r"], compose, conf)
+    assert compose.asked == [["+recipe=r"]]
     jobs = [job(str(w), w, optim=o) for w in (32, 64) for o in ("adamw", "muon")]
     _stages.check_jobs(jobs, ["+recipe=r"], compose, conf)
-    assert compose.asked[1:] == [["+recipe=r", "optim=adamw"], ["+recipe=r", "optim=muon"]]
+    assert compose.asked[2:] == [["+recipe=r", "optim=adamw"], ["+recipe=r", "optim=muon"]]
 
 
 @pytest.mark.parametrize(

@@ -57,7 +57,7 @@ def test_stages_run_in_order_and_nothing_runs_twice(app: App, tmp_path: Path) ->
     assert [starts(folder / name) for name in ("s1", "s2", "target")] == [[0], [0], [0]]
     study = json.loads((folder / "study.json").read_text())
     assert study["losses"] == {"s1": 1.25, "s2": 2.25, "target": 3.25}
-    assert study["missing"] == []
+    assert (study["missing"], study["digest"]) == ([], folder.name)
     config = json.loads((folder / "target/config.json").read_text())
     assert (config["role"], config["note"]) == ("target", None)
     assert json.loads((folder / "s1/config.json").read_text())["note"] == "it's, a note"

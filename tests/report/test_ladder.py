@@ -71,6 +71,8 @@ def test_what_is_incomplete_is_still_reported(lost: list[str], tmp_path: Path) -
     assert (tmp_path / "figure.png").exists()
     assert lost[0] in (tmp_path / "table.txt").read_text()
     assert headline(result).startswith(("Nothing was predicted", "Predicted"))
+    labels = figure(result).axes[0].get_legend_handles_labels()[1]
+    assert ("trained, not fitted" in labels) == (len(lost) == 3)
 
 
 def test_a_ladder_that_did_not_start_is_still_reported(tmp_path: Path) -> None:

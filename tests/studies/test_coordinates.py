@@ -98,6 +98,7 @@ def test_early_steps_are_not_judged(tmp_path: Path) -> None:
 def test_a_control_that_keeps_its_size_is_inconclusive(tmp_path: Path) -> None:
     result = conclude(made_study(), lambda role, step, layer: 0.0, tmp_path)
     assert result["verdict"]["words"].startswith("inconclusive")
+    assert not result["verdict"]["checks"]["control above 0.5 somewhere"]
 
 
 def test_no_control_is_said(tmp_path: Path) -> None:

@@ -146,11 +146,12 @@ def test_diverged_rates_are_no_candidates_and_are_named(tmp_path: Path) -> None:
     assert curve["sensitivity"] > (math.log(1024) - 3.01) / 7
 
 
-def test_a_minimum_beside_a_diverged_rate_is_not_smoothed(tmp_path: Path) -> None:
-    usual = bowl(lambda d: -5.6, lambda d: -6.2 - 0.9 * d)
+@pytest.mark.parametrize("lost", [2.0**-5, 2.0**-7])
+def test_a_minimum_beside_a_diverged_rate_is_not_smoothed(lost: float, tmp_path: Path) -> None:
+    usual = bowl(lambda d: -6.1, lambda d: -6.2 - 0.9 * d)
     result = conclude(
         made_transfer(),
-        lambda job: None if job.overrides["optim.lr"] > 2.0**-6 else usual(job),
+        lambda job: None if job.overrides["optim.lr"] == lost else usual(job),
         tmp_path,
     )
     curve = result["arms"]["main"]["widths"]["32"]

@@ -61,7 +61,8 @@ def run_study(
         sys.stdout.write(f"study {cfg.name} in {folder}\n{said}")
         sys.stdout.flush()
         missing = work(study, given, folder, launch)
-        conclusion = conclude(study, folder, missing, {"name": cfg.name, "code": history})
+        about = {"name": cfg.name, "digest": config.study_digest(cfg), "code": history}
+        conclusion = conclude(study, folder, missing, about)
     if missing:
         raise Incomplete(
             f"{len(missing)} jobs of the study have no result: {', '.join(missing)}; "
@@ -79,7 +80,7 @@ def check_jobs(jobs: Sequence[Job], given: Sequence[str], compose: Compose, conf
         ValueError: a job cannot run.
     """
     usual = config.plain(compose(given))
-    composed: dict[tuple[str, ...], dict[str, Any]] = {}
+    composed: dict[tuple[str, ...], dict[str, Any]] = {(): usual}
     for job in jobs:
         _overrides.of_job(given, job.overrides)
         parts = {k: v for k, v in job.overrides.items() if guards.chooses_part(usual, k, v)}

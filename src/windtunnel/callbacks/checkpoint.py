@@ -91,6 +91,8 @@ class PeriodicCheckpoint(Checkpoint):
         last = self._place == "in an evaluation" and trainer.global_step >= trainer.max_steps
         if self._place == "in a step" or last or self._signal or trainer.global_step == 0:
             return
+        if trainer.world_size > 1:  # saving would wait for devices that have not stopped
+            return
         try:
             trainer.save_checkpoint(self.path)
         except ValueError as error:  # the error that stopped the job is the one to show

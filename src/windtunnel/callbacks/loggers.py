@@ -85,4 +85,3 @@ def close(loggers: Sequence[Logger], *, failed: bool) -> None:
         logger.finalize("failed" if failed else "success")
         if isinstance(logger, WandbLogger) and logger._experiment is not None:
             logger.experiment.finish(exit_code=int(failed))
-            logger._experiment = None

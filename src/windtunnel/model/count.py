@@ -9,14 +9,12 @@ T context: `kaplan` 6 N; `head_counted` 6 (N + V d); `causal_attention` adds 6 L
 
 from __future__ import annotations
 
-from torch import nn
-
-from windtunnel.interfaces import Role
+from windtunnel.interfaces import Parametrized, Role
 
 OUTSIDE = (Role.INPUT, Role.OUTPUT)
 
 
-def parameter_counts(model: nn.Module) -> dict[str, int]:
+def parameter_counts(model: Parametrized) -> dict[str, int]:
     """Number of parameters by convention."""
     places = model.roles()
     sizes = {name: p.numel() for name, p in model.named_parameters(remove_duplicate=False)}

@@ -9,6 +9,7 @@ Axes: B batch, T time, D width, V vocabulary.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -18,7 +19,7 @@ from windtunnel.interfaces import Base, Place, Role
 from windtunnel.model.attention.context import Context, document_mask
 from windtunnel.model.linear import prefix
 
-Build = Callable[..., nn.Module]
+Build = Callable[..., Any]
 
 
 class Block(nn.Module):
@@ -78,12 +79,12 @@ class GPT(nn.Module):
         self.length, self.vocab_size = length, vocab_size
         self.embedding_multiplier = embedding_multiplier
         self.embedding = nn.Embedding(vocab_size, width)
-        self.positions = positions(width, head_size, length)
+        self.positions: Any = positions(width, head_size, length)
         self.blocks = nn.ModuleList(
             Block(width, head_size, norm, attention, mlp, dropout) for _ in range(depth)
         )
-        self.norm = norm(width)
-        self.head = head(width, vocab_size, self.embedding.weight)
+        self.norm: Any = norm(width)
+        self.head: Any = head(width, vocab_size, self.embedding.weight)
 
         def build_base() -> GPT:
             return GPT(
@@ -104,6 +105,9 @@ class GPT(nn.Module):
             x_BTD = block(x_BTD, context)
         return self.norm(x_BTD)
 
+    def _blocks(self) -> list[Any]:
+        return list(self.blocks)
+
     def roles(self) -> dict[str, Place]:
         """The place of every parameter, by its name; of a shared one, under each of its names."""
         with torch.device("meta"):
@@ -111,7 +115,8 @@ class GPT(nn.Module):
         table = Base(self.vocab_size, base.width)
         places = {"embedding.weight": Place(Role.INPUT, self.vocab_size, self.width, table)}
         places |= prefix("positions", self.positions.roles(base.positions))
-        for i, block in enumerate(self.blocks):
-            places |= prefix(f"blocks.{i}", block.roles(base.blocks[0]))
+        base_block: Any = base.blocks[0]
+        for i, block in enumerate(self._blocks()):
+            places |= prefix(f"blocks.{i}", block.roles(base_block))
         places |= prefix("norm", self.norm.roles(base.norm, Role.OUTER_VECTOR))
         return places | prefix("head", self.head.roles(base.head))

@@ -22,9 +22,8 @@ from dataclasses import asdict, replace
 from typing import Any
 
 import torch
-from torch import nn
 
-from windtunnel.interfaces import Base, Multipliers, Place, Role, Rule, UpdateRule
+from windtunnel.interfaces import Base, Multipliers, Parametrized, Place, Role, Rule, UpdateRule
 
 HIDDEN = (Role.HIDDEN, Role.QUERY, Role.WRITER)
 UNIT = Multipliers(init_std=1.0, lr=1.0, weight_decay=1.0, eps=1.0, forward=1.0)
@@ -94,7 +93,7 @@ def completep(
     return width
 
 
-def multipliers(model: nn.Module, rule: Rule, update_rule: UpdateRule) -> dict[str, Multipliers]:
+def multipliers(model: Parametrized, rule: Rule, update_rule: UpdateRule) -> dict[str, Multipliers]:
     """The multipliers of every place of the model, by name.
 
     Raises:
@@ -115,7 +114,7 @@ def multipliers(model: nn.Module, rule: Rule, update_rule: UpdateRule) -> dict[s
 
 
 def initialise(
-    model: nn.Module,
+    model: Parametrized,
     table: dict[str, Multipliers],
     *,
     init_std: float,
@@ -145,7 +144,7 @@ def initialise(
                 parameter.fill_(1.0 if place.start == "ones" else 0.0)
 
 
-def rows(model: nn.Module, table: dict[str, Multipliers]) -> list[dict[str, Any]]:
+def rows(model: Parametrized, table: dict[str, Multipliers]) -> list[dict[str, Any]]:
     """The table of roles and multipliers, a row per name, as it is printed and recorded."""
     return [
         {

@@ -31,9 +31,7 @@ def decay(mode: DecayMode, weight_decay: float, peak_lr: float, multiplier: floa
             return weight_decay * multiplier
         case "independent":
             return weight_decay / peak_lr
-    raise ValueError(
-        f"optim.weight_decay_mode must be coupled, mup or independent, got {mode!r}"
-    )
+    raise ValueError(f"optim.weight_decay_mode must be coupled, mup or independent, got {mode!r}")
 
 
 def parameter_groups(

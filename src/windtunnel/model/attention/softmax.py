@@ -11,6 +11,7 @@ Axes: B batch, H query heads, G key heads, T time, K head size, D width.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -19,7 +20,6 @@ from torch import Tensor, nn
 from windtunnel.interfaces import Base, Place, Role
 from windtunnel.model.attention.context import Context
 from windtunnel.model.linear import Linear, prefix
-
 
 # On a CPU, up to this many tokens, plain matrix products that the compiler fuses the softmax into
 # beat torch's blocked kernel, which is made for long windows (`make bench`).
@@ -65,7 +65,7 @@ class SoftmaxAttention(nn.Module):
         self,
         width: int,
         head_size: int,
-        norm: Callable[[int], nn.Module],
+        norm: Callable[[int], Any],
         *,
         queries_per_key: int | None,
         qk_norm: bool,
@@ -90,8 +90,8 @@ class SoftmaxAttention(nn.Module):
         self.key = Linear(width, n_keys * head_size)
         self.value = Linear(width, n_keys * head_size)
         self.output = Linear(width, width)
-        self.query_norm = norm(head_size) if qk_norm else None
-        self.key_norm = norm(head_size) if qk_norm else None
+        self.query_norm: Any = norm(head_size) if qk_norm else None
+        self.key_norm: Any = norm(head_size) if qk_norm else None
         self.zero_query = zero_query
         self.multiplier = multiplier
 
