@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 
 import pytest
 
-from windtunnel.config import RECIPES, compose
+from windtunnel.config import RECIPES, compose, job_digest, study_digest
 
 NAMES = sorted(path.parent.name for path in RECIPES.glob("*/recipe.yaml"))
 
@@ -33,3 +34,15 @@ def test_smoke(tmp_path: Path, name: str) -> None:
     loss = run(cfg, tmp_path / "job")
     assert math.isfinite(loss)
     assert (tmp_path / "job" / "record.json").exists()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_was_measured_is_the_committed_recipe(name: str) -> None:
+    """Results that an older version of the recipe gave must be measured again."""
+    results = json.loads((RECIPES / name / "results.json").read_text())
+    cfg = compose(name)
+    digest = study_digest if cfg.study else job_digest
+    assert results["recipe"] == name
+    assert results["recipe_digest"] == digest(cfg)
+    readme = (RECIPES / name / "README.md").read_text()
+    assert results["command"] in readme

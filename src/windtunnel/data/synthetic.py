@@ -114,7 +114,7 @@ def stationary(table_SV: ndarray) -> ndarray:
     """
     n_states, n_tokens = table_SV.shape
     law_S = np.full(n_states, 1 / n_states)
-    for _ in range(100_000):
+    for _ in range(20_000):
         joint = law_S[:, None] * table_SV
         stepped_S = joint.reshape(n_tokens, n_states // n_tokens, n_tokens).sum(0).ravel()
         stepped_S /= stepped_S.sum()
