@@ -39,7 +39,6 @@ eval "$(python train.py -sc install=bash)" completes with the Tab key (bash, zsh
 
 BAD_INPUT, INCOMPLETE, INTERRUPTED = 2, 1, 130
 
-config.register_recipes()
 config.register_resolvers()
 
 
@@ -102,9 +101,10 @@ def _say(text: str, code: int) -> int:
 
 
 if __name__ == "__main__":
-    if {"--help", "-h"} & set(sys.argv):
-        sys.stdout.write(help_text())
-        sys.exit()
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
     with reported(sys.argv[1:]):
+        config.register_recipes()
+        if {"--help", "-h"} & set(sys.argv):
+            sys.stdout.write(help_text())
+            sys.exit()
         main()

@@ -212,3 +212,10 @@ def test_a_hint_names_what_exists(
     hint = config.hint(ValueError(message), arguments, conf=rooms["conf"])
     assert said in hint
     assert bool(hint) == bool(said)
+
+
+def test_a_recipe_that_is_no_yaml_is_named(tmp_path: Path) -> None:
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken/recipe.yaml").write_text("a: [1")
+    with pytest.raises(ValueError, match=r"broken/recipe\.yaml: expected YAML"):
+        config.register_recipes(tmp_path)

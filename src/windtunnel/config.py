@@ -16,6 +16,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from windtunnel import catalogue, guards
 
@@ -46,13 +47,19 @@ def register_recipes(recipes: Path = RECIPES) -> list[str]:
     """Stores every `recipes/NAME/recipe.yaml` as option NAME of group `recipe`; returns the names.
 
     The recipe's values go to the root of the config; its `name` is its folder's.
+
+    Raises:
+        ValueError: a recipe is not YAML.
     """
     from hydra.core.config_store import ConfigStore
 
     names = []
     for path in sorted(recipes.glob("*/recipe.yaml")):
         name = path.parent.name
-        node: Any = OmegaConf.load(path)
+        try:
+            node: Any = OmegaConf.load(path)
+        except YAMLError as error:
+            raise ValueError(f"{path}: expected YAML, got an error: {error}; correct it") from error
         node["name"] = name
         ConfigStore.instance().store(group="recipe", name=name, node=node, package="_global_")
         names.append(name)
