@@ -74,7 +74,7 @@ def test_a_disk_without_locks_is_said_and_works(
 def test_a_system_without_locks_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(folder, "fcntl", None)
     with folder.locked(tmp_path, 0.0):
-        pass
+        assert "process" in (tmp_path / folder.LOCK).read_text()
 
 
 def test_a_folder_of_something_else_is_refused(tmp_path: Path) -> None:

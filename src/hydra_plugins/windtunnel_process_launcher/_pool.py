@@ -128,7 +128,7 @@ def _stop(running: list[Running], watcher: Watcher, grace_seconds: float) -> Non
         while any(each.process.is_alive() for each in running) and time.monotonic() < deadline:
             connection.wait([each.process.sentinel for each in running], TICK_SECONDS)
             time.sleep(0.05)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt:  # the second one: no more waiting
         pass
     finally:
         _kill(running)
