@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from windtunnel.build import build_model
+from windtunnel.build import build_data, build_model
 from windtunnel.checkpoint import checkpoint_path, load_weights, read
 from windtunnel.config import compose
 from windtunnel.interfaces import Record
@@ -100,6 +100,25 @@ def test_every_repetition_is_the_same_and_another_seed_is_not(corpus, whole, tmp
     assert again.train_curve == whole[1].train_curve
     assert again.evaluation == whole[1].evaluation
     assert other.train_curve != whole[1].train_curve
+
+
+def test_the_model_and_the_order_of_the_data_have_their_own_seeds(corpus, tmp_path) -> None:
+    def drawn(*seeds: str) -> tuple[torch.Tensor, torch.Tensor]:
+        cfg = compose(None, settings(corpus, tmp_path, f"paths.cache={tmp_path}", *seeds))
+        data = build_data(cfg)
+        data.build(None)
+        data.setup()
+        model, _ = build_model(cfg, data.vocab_size)
+        return model.embedding.weight, next(iter(data.train_dataloader())).tokens_BT
+
+    model, tokens = drawn("seed=1")
+    other_model, same_tokens = drawn("seed=2", "batch.seed=1")
+    same_model, other_tokens = drawn("seed=1", "batch.seed=2")
+    assert torch.equal(tokens, same_tokens)
+    assert torch.equal(model, same_model)
+    assert not torch.equal(model, other_model)
+    assert not torch.equal(tokens, other_tokens)
+    assert torch.equal(other_tokens, drawn("seed=2")[1])
 
 
 def test_a_stopped_job_goes_on_as_if_it_had_not_been(corpus, whole, tmp_path, monkeypatch) -> None:

@@ -66,7 +66,7 @@ def build_data(cfg: DictConfig) -> TokenDataModule:
         tokenizer=make(cfg.tokenizer),
         sequences=cfg.batch.sequences // cfg.batch.accumulate,
         length=cfg.batch.length,
-        seed=cfg.seed,
+        seed=cfg.batch.seed,
         accumulate=cfg.batch.accumulate,
         cache=Path(cache).expanduser(),
         **settings,

@@ -163,7 +163,8 @@ def _check_signature(values: Mapping[str, Any], path: str) -> None:
     for key in values:
         if key not in HYDRA_KEYS and key not in parameters:
             raise ValueError(
-                f"{path}.{key}: {target} takes no such setting; it takes {listing(key, parameters)}"
+                f"{path}.{key}: {target} takes no such setting; it takes "
+                f"{listing(key, parameters) or 'none'}"
             )
 
 
@@ -199,6 +200,7 @@ def check_sizes(values: Mapping[str, Any]) -> None:
     """
     for key, least in (
         ("seed", 0),
+        ("batch.seed", 0),
         ("budget.tokens", 1),
         ("budget.evaluations", 1),
         ("batch.sequences", 1),

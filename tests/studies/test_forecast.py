@@ -10,7 +10,7 @@ import pytest
 from tests.made import sizes
 from windtunnel.scaling.laws import by_name
 from windtunnel.scaling.noise import Noise
-from windtunnel.studies.forecast import compare, forecasts, of_one_run, relative_error, share
+from windtunnel.studies.forecast import compare, forecasts, of_one_ladder, relative_error, share
 from windtunnel.studies.method import Method
 
 LAW = by_name("power_law_constant")
@@ -23,17 +23,21 @@ def truth(n: float) -> float:
     return 60 * n**-0.35 + 2.8
 
 
-def made_rows(seeds: int, sd: float, start: int = 0) -> list[dict[str, Any]]:
+def made_rows(seeds: int, sd: float, start: int = 0, replicates: int = 1) -> list[dict[str, Any]]:
     rng = random.Random(start)
     return [
-        {"job": f"w{w}-s{s}", "width": w, "seed": s, "n": sizes(w)["total"],
-         "loss": truth(sizes(w)["total"]) + rng.gauss(0, sd)}
-        for w in WIDTHS for s in range(1, seeds + 1)
+        {"job": f"w{w}-s{s}", "width": w, "ladder": 1 + (s - 1) // replicates,
+         "n": sizes(w)["total"], "loss": truth(sizes(w)["total"]) + rng.gauss(0, sd)}
+        for w in WIDTHS for s in range(1, seeds * replicates + 1)
     ]  # fmt: skip
 
 
+def predict(rows: list[dict[str, Any]], n_seeds: int, replicates: int = 1) -> dict[str, Any]:
+    return forecasts(rows, TARGET_N, LAW, METHOD, n_seeds=n_seeds, replicates=replicates)
+
+
 def test_exact_points_predict_the_truth() -> None:
-    found = forecasts(made_rows(1, 1e-6), TARGET_N, LAW, METHOD, n_seeds=1)
+    found = predict(made_rows(1, 1e-6), 1)
     pooled = found["pooled"]
     assert pooled["prediction"]["loss"] == pytest.approx(truth(TARGET_N), rel=1e-4)
     assert pooled["parameters"]["b"] == pytest.approx(-0.35, rel=0.01)
@@ -48,31 +52,27 @@ def test_exact_points_predict_the_truth() -> None:
 def test_the_interval_holds_the_seed_noise_of_the_target() -> None:
     rng, inside = random.Random(1), 0
     for start in range(12):
-        pooled = forecasts(made_rows(1, 0.01, start), TARGET_N, LAW, METHOD, n_seeds=1)["pooled"]
+        pooled = predict(made_rows(1, 0.01, start), 1)["pooled"]
         target = truth(TARGET_N) + rng.gauss(0, 0.01)
         inside += pooled["prediction"]["low"] <= target <= pooled["prediction"]["high"]
     assert inside >= 10
 
 
 def test_the_residual_deviation_is_corrected_for_the_coefficients() -> None:
-    found = [
-        forecasts(made_rows(1, 0.01, start), TARGET_N, LAW, METHOD, n_seeds=1)["pooled"]
-        for start in range(12)
-    ]
+    found = [predict(made_rows(1, 0.01, start), 1)["pooled"] for start in range(12)]
     squares = [one["residual_sd"] ** 2 for one in found]
     assert np.sqrt(np.mean(squares)) == pytest.approx(0.01, rel=0.35)
 
 
 def test_every_seed_is_predicted_from_its_own_members_with_the_noise_of_all() -> None:
     rows = made_rows(3, 0.005)
-    found = forecasts(rows, TARGET_N, LAW, METHOD, n_seeds=3)
+    found = predict(rows, 3)
     assert list(found["per_seed"]) == ["1", "2", "3"]
     widths = []
     for seed, own in found["per_seed"].items():
         assert own["fitted"] == [f"w{w}-s{seed}" for w in WIDTHS]
-        alone = forecasts(
-            [line for line in rows if line["seed"] == int(seed)], TARGET_N, LAW, METHOD, n_seeds=1
-        )["pooled"]["prediction"]
+        alone = predict([line for line in rows if line["ladder"] == int(seed)], 1)
+        alone = alone["pooled"]["prediction"]
         assert own["prediction"]["loss"] == pytest.approx(alone["loss"])
         assert own["alone"] == {"low": alone["low"], "high": alone["high"]}
         widths.append(own["prediction"]["high"] - own["prediction"]["low"])
@@ -81,16 +81,36 @@ def test_every_seed_is_predicted_from_its_own_members_with_the_noise_of_all() ->
 
 
 def test_a_seed_with_too_few_widths_is_not_predicted() -> None:
-    rows = [x for x in made_rows(2, 0.005) if x["seed"] == 1 or x["width"] > 64]
-    assert list(forecasts(rows, TARGET_N, LAW, METHOD, n_seeds=2)["per_seed"]) == ["1"]
+    rows = [x for x in made_rows(2, 0.005) if x["ladder"] == 1 or x["width"] > 64]
+    assert list(predict(rows, 2)["per_seed"]) == ["1"]
 
 
-def test_noise_of_one_run_keeps_what_the_law_misses() -> None:
+def test_noise_of_one_ladder_keeps_what_the_law_misses() -> None:
     noise = Noise(0.03, 3, within=0.01, between=0.02, runs_per_design=3.0, source="lack_of_fit")
-    one = of_one_run(noise)
+    one = of_one_ladder(noise, 1)
     assert one.target_variance(1) == pytest.approx(noise.target_variance(1)) == pytest.approx(0.03)
     assert one.degrees == 3
     assert dataclasses.replace(one, source="lack_of_fit").between == 0
+
+
+def test_replicates_halve_the_variance_of_a_ladders_fit() -> None:
+    """Two runs of each size, of one noise: the fit's variance halves, the target's stays."""
+    single = predict(made_rows(3, 0.005), 3)["per_seed"]["1"]["prediction"]
+    rows = made_rows(3, 0.005, replicates=2)
+    double = predict(rows, 3, replicates=2)["per_seed"]
+    assert double["2"]["fitted"] == [f"w{w}-s{s}" for w in WIDTHS for s in (3, 4)]
+    ratio = (double["1"]["prediction"]["high"] - double["1"]["prediction"]["low"]) / (
+        single["high"] - single["low"]
+    )
+    assert 2**-0.5 * 0.8 < ratio < 0.95
+
+
+@pytest.mark.parametrize("replicates", [1, 2, 5])
+def test_noise_of_one_ladder_adds_up(replicates: int) -> None:
+    noise = Noise(0.07, 3, within=0.01, between=0.02, runs_per_design=3.0, source="lack_of_fit")
+    one = of_one_ladder(noise, replicates)
+    assert one.mean_square == pytest.approx(0.01 + 0.02 * replicates)
+    assert one.target_variance(1) == pytest.approx(0.03)
 
 
 FORECAST = {

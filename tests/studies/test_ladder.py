@@ -24,6 +24,7 @@ def made_ladder(**changes: Any) -> Ladder:
         "widths": [32, 48, 64, 96, 128, 160],
         "target_width": 352,
         "seeds": 1,
+        "replicates": 1,
         "law": "power_law_constant",
         "method": METHOD,
         "n_convention": "total",
@@ -74,6 +75,25 @@ def test_the_target_is_proposed_after_the_prediction_is_written(tmp_path: Path) 
     assert written["before_target"]
     assert written["inputs"]["target"] == {"width": 352, "n": sizes(352)["total"]}
     assert list(ladder.plan()) == [*rungs, *targets]
+
+
+def test_replicates_count_the_training_seeds_through(tmp_path: Path) -> None:
+    ladder = made_ladder(seeds=2, replicates=3)
+    assert [job.name for job in ladder.rungs()][:7] == [
+        "w32-s1", "w32-s2", "w32-s3", "w32-s4", "w32-s5", "w32-s6", "w48-s1"
+    ]  # fmt: skip
+    order = [job.overrides["batch.seed"] for job in ladder.rungs()]
+    assert order == [1, 1, 1, 2, 2, 2] * 6
+    assert [job.overrides["seed"] for job in ladder.targets()] == [1, 4]
+    assert [job.overrides["batch.seed"] for job in ladder.targets()] == [1, 2]
+    result, records, batches = run(ladder, noisy(0.003), tmp_path)
+    assert [len(batch) for batch in batches] == [36, 2]
+    assert list(result["per_seed"]) == ["1", "2"]
+    evaluation = records["target-w352-s4"].evaluation
+    assert evaluation is not None
+    assert result["per_seed"]["2"]["actual"] == evaluation.loss_nats
+    one, _, _ = run(made_ladder(replicates=4), noisy(0.004), tmp_path / "one")
+    assert "over seeds" in one["seed_sd_from"]
 
 
 def test_a_prediction_is_never_rewritten(tmp_path: Path) -> None:
@@ -231,6 +251,7 @@ def test_sizes_off_the_polynomial_are_warned_of(tmp_path: Path) -> None:
         ({"target_width": 100}, "nothing to extrapolate"),
         ({"law": "cubic"}, "law: expected one of"),
         ({"seeds": 0}, r"study\.seeds"),
+        ({"replicates": 0}, r"study\.replicates"),
         ({"n_convention": "all"}, r"study\.n_convention"),
     ],
 )

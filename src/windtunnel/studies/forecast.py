@@ -25,31 +25,39 @@ N_BAND = 24  # points of the curve that a figure draws
 
 
 def forecasts(
-    rows: Sequence[Row], target_n: int, law: Law, method: Method, *, n_seeds: int
+    rows: Sequence[Row],
+    target_n: int,
+    law: Law,
+    method: Method,
+    *,
+    n_seeds: int,
+    replicates: int,
 ) -> dict[str, Any]:
-    """Predicts the loss at `target_n` from all seeds together, and from each seed alone.
+    """Predicts the loss at `target_n` from all ladders together, and from each alone.
 
     Args:
-        rows: usable members, each with `n`, `width`, `seed` and `loss`.
+        rows: usable members, each with `n`, `width`, `ladder` (which seed of the study it belongs
+            to) and `loss`.
         target_n: parameters of the target, in the convention of `n`.
         law: what is fitted; the members have more widths than it has coefficients.
         method: how to fit and draw intervals.
         n_seeds: over how many seeds the target's loss will be averaged.
+        replicates: runs of each width in one ladder.
 
     Returns:
-        `pooled` and `per_seed`, in values that JSON can hold. A seed alone leaves few degrees of
-        freedom for its noise, so its interval takes the noise of all seeds; what it would have
-        claimed by itself is `alone`. With one seed, or too few widths of it, there is none.
+        `pooled` and `per_seed`, in values that JSON can hold. A ladder alone leaves few degrees of
+        freedom for its noise, so its interval takes the noise of all; what it would have claimed by
+        itself is `alone`. With one seed, or too few widths of it, there is none.
     """
     fitted = fit_rows(rows, law, method)
     pooled = forecast(fitted, rows, target_n, method, n_seeds=n_seeds)
     smallest = min(line["n"] for line in rows)
     pooled["band"] = band(fitted, np.geomspace(smallest, target_n, N_BAND), method)
     per_seed = {}
-    for seed, own in by(rows, "seed").items():
+    for seed, own in by(rows, "ladder").items():
         if n_seeds > 1 and len(by(own, "width")) > len(law.coefficients):
             alone = fit_rows(own, law, method)
-            shared = replace(alone, noise=of_one_run(fitted.noise))
+            shared = replace(alone, noise=of_one_ladder(fitted.noise, replicates))
             found = forecast(shared, own, target_n, method, n_seeds=1)
             claim = method.predict(alone, {"N": float(target_n)}, 1)
             per_seed[str(seed)] = found | {"alone": {"low": claim.low, "high": claim.high}}
@@ -68,12 +76,14 @@ def columns(rows: Sequence[Row]) -> tuple[np.ndarray, np.ndarray]:
     return np.array(sizes, float), np.array(losses, float)
 
 
-def of_one_run(noise: Noise) -> Noise:
-    """The same noise as seen by a fit that has one run of each size."""
-    total = noise.within + noise.between
-    return replace(
-        noise, mean_square=total, within=total, between=0.0, runs_per_design=1.0, source="pooled"
-    )
+def of_one_ladder(noise: Noise, replicates: int) -> Noise:
+    """The same noise as seen by a fit that has `replicates` runs of each size.
+
+    One run of each size cannot tell its seed from what the law misses, so both become one.
+    """
+    total = noise.within + noise.between * replicates
+    kept = replace(noise, mean_square=total, runs_per_design=float(replicates))
+    return kept if replicates > 1 else replace(kept, within=total, between=0.0, source="pooled")
 
 
 def forecast(

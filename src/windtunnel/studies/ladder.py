@@ -1,11 +1,13 @@
 """A ladder of widths that predicts a larger model's loss before that model is trained.
 
-Batch 1 trains every width with every seed. A law, L(N) = a N^b + c by default, is fitted to their
-held-out losses, and `prediction.json` is written. Only then is batch 2, the target, proposed; what
-it reaches is set beside the prediction, and nothing is fitted again.
+Batch 1 trains every width, `replicates` times for every seed. A law, L(N) = a N^b + c by default,
+is fitted to their held-out losses, and `prediction.json` is written. Only then is batch 2, the
+target, proposed, once per seed; what it reaches is set beside the prediction, and nothing is fitted
+again. Replicates are cheap where the models are small, and halve there what a fit suffers from.
 
 Source: Yao et al. 2023 (nanoLM, muScaling), arXiv 2304.06875: width ladder at fixed depth, data
-order and steps with transferred hyperparameters. Deviation: a prediction interval and seeds.
+order and steps with transferred hyperparameters. Deviation: a prediction interval, seeds and
+replicates.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ from windtunnel.studies.members import (
     by,
     check_counts,
     check_distinct,
+    check_replicates,
     check_seeds,
     left_out,
     mean_loss,
@@ -39,7 +42,7 @@ LEAST_RATIO = 4  # the target over the largest fitted model, in N
 
 
 class Ladder:
-    """Widths x seeds, a fit, a prediction, then the target."""
+    """Widths x seeds x replicates, a fit, a prediction, then the target."""
 
     def __init__(
         self,
@@ -47,6 +50,7 @@ class Ladder:
         widths: Sequence[int],
         target_width: int,
         seeds: int,
+        replicates: int,
         law: str,
         method: Method,
         n_convention: str,
@@ -58,7 +62,10 @@ class Ladder:
         Args:
             widths: widths of the fitted models.
             target_width: width of the model that is predicted.
-            seeds: how many seeds each width gets; they are 1, 2, ...
+            seeds: how many ladders are trained, each with a target of its own.
+            replicates: how many runs of each width make up one ladder. They and the target see the
+                same data in the same order, and differ in how the model is drawn: ladder 1 has the
+                seeds 1 to `replicates`, ladder 2 goes on from there.
             law: name of the scaling law that is fitted.
             method: how to fit and draw intervals.
             n_convention: how parameters are counted in the fit.
@@ -70,6 +77,7 @@ class Ladder:
         why = f"to fit the {n_coefficients} coefficients of {law} and judge the fit"
         check_distinct("study.widths", widths, n_coefficients + 1, why)
         check_seeds(seeds)
+        check_replicates(replicates)
         check_counts(n_convention=n_convention, flops_convention=flops_convention)
         if target_width <= max(widths):
             raise ValueError(
@@ -77,18 +85,19 @@ class Ladder:
                 f" got {target_width}, where there is nothing to extrapolate: make it larger"
             )
         self.widths, self.target_width = sorted(widths), target_width
-        self.seeds = list(range(1, seeds + 1))
+        self.seeds, self.replicates = list(range(1, seeds + 1)), replicates
         self.n_convention, self.flops_convention = n_convention, flops_convention
         self.report = report
 
     def rungs(self) -> list[Job]:
         """The models that are fitted."""
-        return [_job(f"w{w}-s{s}", "rung", w, s) for w in self.widths for s in self.seeds]
+        runs = range(1, len(self.seeds) * self.replicates + 1)
+        return [self._job(f"w{w}-s{run}", "rung", w, run) for w in self.widths for run in runs]
 
     def targets(self) -> list[Job]:
         """The model that is predicted, once per seed."""
-        width = self.target_width
-        return [_job(f"target-w{width}-s{s}", "target", width, s) for s in self.seeds]
+        width, firsts = self.target_width, [1 + (s - 1) * self.replicates for s in self.seeds]
+        return [self._job(f"target-w{width}-s{run}", "target", width, run) for run in firsts]
 
     def plan(self) -> Sequence[Job]:
         """All jobs, target last."""
@@ -126,7 +135,12 @@ class Ladder:
         if not before:
             warnings.append("the target was already trained when this prediction was written")
         predictions = {"before_target": before, "warnings": warnings} | forecasts(
-            usable(rows), target_n, self.law, self.method, n_seeds=len(self.seeds)
+            usable(rows),
+            target_n,
+            self.law,
+            self.method,
+            n_seeds=len(self.seeds),
+            replicates=self.replicates,
         )
         return write_prediction(folder, inputs, predictions)
 
@@ -153,9 +167,19 @@ class Ladder:
         """Tells whether fewer widths hold a loss than the law needs."""
         return len(by(usable(rows), "width")) <= len(self.law.coefficients)
 
+    def _job(self, name: str, role: str, width: int, run: int) -> Job:
+        ladder = 1 + (run - 1) // self.replicates
+        overrides = {"model.width": width, "seed": run, "batch.seed": ladder}
+        # At the sizes of a ladder on one machine time grows about as the width, not as its square.
+        return Job(name, role, overrides, cost=float(width))
+
     def _rows(self, jobs: Sequence[Job], records: Mapping[str, Record]) -> list[Row]:
         counting = {"n_convention": self.n_convention, "flops_convention": self.flops_convention}
-        return [row(job, records.get(job.name), **counting) for job in jobs]
+        rows = [row(job, records.get(job.name), **counting) for job in jobs]
+        return [
+            line | {"ladder": job.overrides["batch.seed"]}
+            for job, line in zip(jobs, rows, strict=True)
+        ]
 
     def _warnings(self, rows: Sequence[Row]) -> list[str]:
         """What weakens this ladder, in words."""
@@ -264,10 +288,10 @@ class Ladder:
                 f"five seed standard deviations ({5 * sd:.4f}, from {sd_from})"
             )
         for line in usable(targets):
-            own = prediction["per_seed"].get(str(line["seed"]))
+            own = prediction["per_seed"].get(str(line["ladder"]))
             if own is not None:
-                seed_largest = _largest(by(fitted, "seed")[line["seed"]])
-                result["per_seed"][str(line["seed"])] = {
+                seed_largest = _largest(by(fitted, "ladder")[line["ladder"]])
+                result["per_seed"][str(line["ladder"])] = {
                     "prediction": own["prediction"],
                     "alone": own["alone"],
                     "parameters": own["parameters"],
@@ -275,11 +299,6 @@ class Ladder:
                     **compare(own, line["loss"], seed_largest, sd),
                 }
         return result
-
-
-def _job(name: str, role: str, width: int, seed: int) -> Job:
-    # At the sizes of a ladder on one machine time grows about as the width, not as its square.
-    return Job(name, role, {"model.width": width, "seed": seed}, cost=float(width))
 
 
 def _largest(rows: Sequence[Row]) -> float:

@@ -111,6 +111,15 @@ def check_seeds(seeds: int) -> None:
         raise ValueError(f"study.seeds is how many seeds each member gets, at least 1; got {seeds}")
 
 
+def check_replicates(replicates: int) -> None:
+    """Refuses a ladder whose widths are not trained."""
+    if replicates < 1:
+        raise ValueError(
+            "study.replicates is how many runs each fitted width gets, at least 1; "
+            f"got {replicates}"
+        )
+
+
 def check_distinct(setting: str, values: Sequence[float], at_least: int, why: str) -> None:
     """Refuses a list with repeats, with values not above zero, or with too few values."""
     if len(set(values)) != len(values) or any(value <= 0 for value in values):
