@@ -11,9 +11,12 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+from unittest import mock
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.utils import JobReturn, JobStatus
 from hydra.errors import HydraException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
@@ -47,8 +50,13 @@ def main(cfg: DictConfig) -> float:
     """Does one job in its folder; returns the held-out loss in nats per token."""
     about = HydraConfig.get()
     home = Path(about.runtime.output_dir)
-    config.check(cfg, [] if cfg.role else about.overrides.task)
     with folder.claimed(home, config.plain(cfg), config.job_digest) as record:
+        if cfg.study and not cfg.role:
+            raise ValueError(
+                "study: expected none for a single job, got one; run the study with -m "
+                "hydra/sweeper=study, or leave it out"
+            )
+        config.check(cfg, [] if cfg.role else about.overrides.task)
         if record is not None:
             sys.stdout.write(f"{home}: {record.outcome} already; fresh=true runs it again\n")
             return folder.finished_loss(record)
@@ -56,7 +64,19 @@ def main(cfg: DictConfig) -> float:
         from windtunnel.run import run
 
         with ddp.relaunched(__file__, about.overrides.task, home, about.runtime.cwd):
-            return run(cfg, home)
+            loss = run(cfg, home)
+        if os.environ.get("LOCAL_RANK", "0") == "0":
+            sys.stdout.write(result_text(home))
+        return loss
+
+
+def result_text(home: Path) -> str:
+    """What a job that has ended leaves to say."""
+    record = folder.finished(home)
+    if record is None:
+        return ""
+    notes = "".join(f"note: {warning}\n" for warning in record.warnings)
+    return f"{notes}{home}: {folder.result_line(record)}\n"
 
 
 def help_text() -> str:
@@ -74,7 +94,8 @@ def help_text() -> str:
 def reported(arguments: Sequence[str], conf: Path = config.CONF) -> Iterator[None]:
     """Ends the process with a short message where an error says what to do about it."""
     try:
-        yield
+        with mock.patch.object(JobReturn, "return_value", _value_of_job()):
+            yield
     except KeyboardInterrupt:
         command = " ".join(["python", "train.py", *arguments])
         sys.exit(_say(f"stopped; the same command goes on: {command}", INTERRUPTED))
@@ -84,14 +105,27 @@ def reported(arguments: Sequence[str], conf: Path = config.CONF) -> Iterator[Non
         if os.environ.get("WINDTUNNEL_TRACE") == "1" or not isinstance(cause, known):
             raise
         code = INCOMPLETE if isinstance(cause, folder.Incomplete) else BAD_INPUT
-        sys.exit(_say(f"{cause}{config.hint(cause, arguments, conf=conf)}", code))
+        sys.exit(_say(config.explained(cause, arguments, conf=conf), code))
+
+
+def _value_of_job() -> property:
+    """As Hydra's own, which first writes a line with all overrides wherever a job has failed."""
+
+    def get(job: JobReturn) -> Any:
+        if job.status != JobStatus.COMPLETED:
+            raise job._return_value
+        return job._return_value
+
+    return property(get, JobReturn.return_value.fset)  # type: ignore[attr-defined]
 
 
 def _cause(error: BaseException) -> BaseException:
     """The error that a part or a resolver raised, out of those that Hydra wraps it in."""
     inner: BaseException | None = error
     while isinstance(inner, (HydraException, OmegaConfBaseException)):
-        inner = inner.__cause__
+        # OmegaConf names no cause: what a resolver raised is only the context of its error.
+        said = inner.__context__ if isinstance(inner.__context__, ValueError) else None
+        inner = inner.__cause__ or said
     return inner or error
 
 

@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from tests.rooms import write_rooms
+
 # The processes of pytest-xdist inherit the folder, so a store or tokenizer is built once for all.
 MADE_HERE = "WINDTUNNEL_TEST_HOME" not in os.environ
 if MADE_HERE:
@@ -65,6 +67,12 @@ def one_thread() -> None:
     import torch
 
     torch.set_num_threads(1)
+
+
+@pytest.fixture
+def rooms(tmp_path: Path) -> dict[str, Path]:
+    """A small `conf` and `recipes`, by these names."""
+    return write_rooms(tmp_path)
 
 
 @pytest.fixture(autouse=True)

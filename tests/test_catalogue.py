@@ -6,36 +6,6 @@ import pytest
 
 from windtunnel import catalogue
 
-TREE = {
-    "conf/train.yaml": """
-        defaults: [_self_, {optim: adamw}, {data: stdlib}, {study: null}, {override /hydra/x: y}]
-        seed: 1
-        budget: {tokens: 100, evaluations: 1}
-        study: null
-        hydra: {run: x}
-    """,
-    "conf/optim/adamw.yaml": "{defaults: [{scale: unit}, _self_], _target_: a.B, lr: 0.1}",
-    "conf/optim/muon.yaml": "{defaults: [{scale: half}], _target_: a.C, lr: 0.2}",
-    "conf/optim/scale/unit.yaml": "{size: 1}",
-    "conf/optim/scale/half.yaml": "{size: 2}",
-    "conf/data/stdlib.yaml": "{held_out: 0.1}",
-    "conf/data/text.yaml": "{path: x, held_out: 0.1, defaults: []}",
-    "conf/study/ladder.yaml": "{_target_: a.D, seeds: 1}",
-    "recipes/base/recipe.yaml": "{optim: {lr: 0.5}, seed: 7}",
-    "recipes/child/recipe.yaml": "{defaults: [base, _self_], budget: {tokens: 300}, seed: 8}",
-    "recipes/muon/recipe.yaml": "{defaults: [{override /optim: muon}], optim: {lr: 0.3}}",
-    "recipes/empty/recipe.yaml": "# Claim: nothing.",
-}
-
-
-@pytest.fixture
-def rooms(tmp_path: Path) -> dict[str, Path]:
-    for name, text in TREE.items():
-        path = tmp_path / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-    return {"conf": tmp_path / "conf", "recipes": tmp_path / "recipes"}
-
 
 def test_recipes_claim_in_their_first_line(tmp_path: Path) -> None:
     for name, text in (("a", "# Claim: it works.\nseed: 1"), ("b", "# other\n"), ("c", "")):
@@ -56,7 +26,7 @@ def test_options_are_the_files_of_every_group(rooms: dict[str, Path]) -> None:
 def test_known_keys_come_from_the_yaml_files(rooms: dict[str, Path]) -> None:
     known = catalogue.known_keys(rooms["conf"])
     assert known["optim"] is None
-    assert known["data"] == {"path", "held_out"}
+    assert known["data"] == {"path", "held_out", "copy"}
     assert known["budget"] == {"tokens", "evaluations"}
     assert known["study"] is None
     assert "defaults" not in known

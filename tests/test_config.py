@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -8,48 +9,9 @@ import pytest
 from hydra.core.config_store import ConfigStore
 from hydra.errors import MissingConfigException
 from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from windtunnel import config
-
-TREE = {
-    "conf/train.yaml": """
-        defaults: [_self_, {optim: adamw}, {data: stdlib}, {study: null}]
-        name: train
-        seed: 1
-        role: ""
-        budget: {tokens: 100, evaluations: 1}
-        paths: {outputs: outputs}
-        logger: null
-        fresh: false
-        study: null
-        trainer: {precision: auto, threads: auto}
-    """,
-    "conf/optim/adamw.yaml": """
-        defaults: [{scale: unit}, _self_]
-        _target_: builtins.dict
-        lr: 0.1
-        eps: 1e-8
-    """,
-    "conf/optim/scale/unit.yaml": "{size: 1}",
-    "conf/optim/scale/half.yaml": "{size: 2}",
-    "conf/optim/muon.yaml": "{_target_: builtins.dict, lr: 0.2}",
-    "conf/data/stdlib.yaml": "{held_out: 0.1}",
-    "conf/data/text.yaml": "path: '???'\nheld_out: 0.1\ncopy: ${.path}",
-    "conf/study/ladder.yaml": "{_target_: builtins.dict, seeds: 1}",
-    "recipes/base/recipe.yaml": "{optim: {lr: 0.5}, seed: 7}",
-    "recipes/child/recipe.yaml": "{defaults: [base, _self_], budget: {tokens: 300}}",
-    "recipes/scaled/recipe.yaml": "{optim: {scale: {size: 5}}}",
-    "recipes/muon/recipe.yaml": "{defaults: [{override /optim: muon}], optim: {lr: 0.3}}",
-}
-
-
-@pytest.fixture
-def rooms(tmp_path: Path) -> dict[str, Path]:
-    for name, text in TREE.items():
-        path = tmp_path / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-    return {"conf": tmp_path / "conf", "recipes": tmp_path / "recipes"}
 
 
 @pytest.fixture(autouse=True)
@@ -67,7 +29,13 @@ def store():
 
 
 def test_recipes_are_options_by_the_name_of_their_folder(rooms: dict[str, Path]) -> None:
-    assert config.register_recipes(rooms["recipes"]) == ["base", "child", "muon", "scaled"]
+    assert config.register_recipes(rooms["recipes"]) == [
+        "base",
+        "child",
+        "empty",
+        "muon",
+        "scaled",
+    ]
     cfg = config.compose("base", **rooms)
     assert (cfg.name, cfg.optim.lr, cfg.seed) == ("base", 0.5, 7)
 
@@ -193,25 +161,56 @@ def test_the_resolver_names_a_jobs_folder(rooms: dict[str, Path]) -> None:
     assert cfg.hydra.dir == f"out/{expected}"
 
 
-# ------------------------------------------------------------------------------------------ hints
+def test_a_bad_config_gives_no_folder_its_name(rooms: dict[str, Path]) -> None:
+    cfg = config.compose("base", **rooms)
+    OmegaConf.set_struct(cfg, False)
+    cfg.hydra = {"dir": "${run_folder:}", "overrides": {"task": ["+recipe=base", "optim=muon"]}}
+    with pytest.raises(OmegaConfBaseException, match=r"optim=muon: the recipe sets optim\.lr=0\.5"):
+        _ = cfg.hydra.dir
+    cfg.hydra.overrides.task, cfg.seed = [], -1
+    with pytest.raises(OmegaConfBaseException, match="seed: expected a whole number"):
+        _ = cfg.hydra.dir
+
+
+# ---------------------------------------------------------------------------------------- answers
 
 
 @pytest.mark.parametrize(
     ("message", "arguments", "said"),
     [
-        ("Could not override 'optim.l'.", ["optim.l=1", "-m"], "optim has no key l; it has"),
-        ("Could not override 'optm'.", ["optm=x", "seed=1,2"], "did you mean optim?"),
-        ("Could not override 'recipe'.", ["recipe=x"], ""),
-        ("Could not override 'optm'.", ["optm=x", "optim=none"], ""),
-        ("anything else", ["optm=x"], ""),
+        (
+            "Could not override 'optim.l'.\nTo append to your config use +optim.l=1",
+            ["optim.l=1", "-m"],
+            r"^optim.l: expected a key of the config, .*; optim has no key l; it has .*lr, scale",
+        ),
+        ("Could not override 'optm'.", ["optm=x", "seed=1,2"], r"^optm: .*did you mean optim\?$"),
+        ("Could not override 'recipe'.", ["recipe=x"], r"^Could not override 'recipe'\.$"),
+        ("Could not override 'optm'.", ["optm=x", "optim=none"], r"^Could not override 'optm'\.$"),
+        ("anything else", ["optm=x"], "^anything else$"),
     ],
 )
-def test_a_hint_names_what_exists(
+def test_a_key_that_does_not_exist_is_answered_with_those_that_do(
     rooms: dict[str, Path], message: str, arguments: list[str], said: str
 ) -> None:
-    hint = config.hint(ValueError(message), arguments, conf=rooms["conf"])
-    assert said in hint
-    assert bool(hint) == bool(said)
+    answer = config.explained(ValueError(message), arguments, conf=rooms["conf"])
+    assert re.search(said, answer)
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("+recipe=bse", "recipe: .*got bse; options are base, .*; did you mean base?"),
+        ("optim=muno", "optim: .*got muno; options are adamw, muon; did you mean muon?"),
+        ("optim/scale=hlf", "optim/scale: .*got hlf; options are half, unit; did you mean half?"),
+    ],
+)
+def test_an_option_that_does_not_exist_is_answered_with_those_that_do(
+    rooms: dict[str, Path], override: str, said: str
+) -> None:
+    with pytest.raises(MissingConfigException) as error:
+        config.compose(None, [override], **rooms)
+    answer = config.explained(error.value, [override], conf=rooms["conf"])
+    assert re.fullmatch(said.replace("?", r"\?"), answer)
 
 
 def test_a_recipe_that_is_no_yaml_is_named(tmp_path: Path) -> None:

@@ -83,15 +83,59 @@ if __name__ == "__main__":
 """
 
 
+FAILING = """
+import lightning as L
+import torch
+from lightning.pytorch.demos.boring_classes import BoringModel
+from train import reported
+from windtunnel import ddp
+
+
+class FullDisk(L.Callback):
+    def on_train_batch_end(self, trainer, *_):
+        if trainer.is_global_zero and trainer.global_step == 2:
+            raise ValueError("the disk is full")
+
+
+with reported([]):
+    trainer = L.Trainer(
+        accelerator="cpu", devices=2, strategy="ddp", max_epochs=99, logger=False,
+        callbacks=[FullDisk()], enable_checkpointing=False, enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+    with ddp.ended_together(trainer):
+        trainer.fit(BoringModel())
+"""
+
+
+@pytest.mark.faults
 @pytest.mark.slow
-@pytest.mark.parametrize("launcher", ["basic", "process"])
+def test_a_job_on_two_processes_ends_with_the_error_of_the_first(tmp_path: Path) -> None:
+    (tmp_path / "app.py").write_text(FAILING)
+    environment = os.environ | {"PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}"}
+    with subprocess.Popen(
+        [sys.executable, "app.py"], cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stderr is not None
+        said = process.stderr.read()  # ends when both processes have closed it
+        assert process.wait(timeout=300) == 2
+    assert said.splitlines()[-1] == "the disk is full"
+    assert "Traceback" not in said
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "launcher",
+    [["hydra/launcher=basic"], ["hydra/launcher=process", "hydra.launcher.prepare=builtins.id"]],
+    ids=["basic", "process"],
+)
 def test_a_sweep_over_jobs_on_two_processes_keeps_each_job_to_its_folder(
-    tmp_path: Path, launcher: str
+    tmp_path: Path, launcher: list[str]
 ) -> None:
     (tmp_path / "app.py").write_text(APP)
     conf = f"hydra.searchpath=[file://{ROOT}/tests/plugins/fake/conf]"
     command = [sys.executable, "app.py", "-m", "+seed=1,2", "hydra.sweep.dir=sweep"]
-    command += [conf, f"hydra/launcher={launcher}"]
+    command += [conf, *launcher]
     environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
     subprocess.run(command, cwd=tmp_path, env=environment, check=True, timeout=300)
     ranks = sorted(tmp_path.rglob("rank[01]"))

@@ -77,10 +77,16 @@ def test_a_system_without_locks_works(tmp_path: Path, monkeypatch: pytest.Monkey
         assert "process" in (tmp_path / folder.LOCK).read_text()
 
 
-def test_a_folder_of_something_else_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "thesis.tex").write_text("x")
-    with pytest.raises(ValueError, match=r"it holds thesis.tex; give paths.outputs"):
-        folder.refuse_other(tmp_path, {"seed": 1}, seed_of)
+@pytest.mark.parametrize(
+    ("name", "text"), [("thesis.tex", "x"), ("config.json", "{half"), ("config.json", "[1]")]
+)
+def test_a_folder_of_something_else_is_refused_and_left_as_it_was(
+    tmp_path: Path, name: str, text: str
+) -> None:
+    (tmp_path / name).write_text(text)
+    with pytest.raises(ValueError, match=rf"it holds {name}; give paths.outputs"):
+        claim(tmp_path)
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [(name, text)]
 
 
 def test_a_folder_of_another_config_is_refused_with_what_differs(tmp_path: Path) -> None:
@@ -116,6 +122,21 @@ def test_a_claimed_folder_gives_its_record_once_the_job_is_done(tmp_path: Path) 
     record = claim(home)
     assert record is not None
     assert folder.finished_loss(record) == 2.5
+
+
+@pytest.mark.parametrize(("left", "kept"), [(".hydra", False), ("log.txt", True)])
+def test_a_refused_job_leaves_a_folder_only_where_it_has_worked(
+    tmp_path: Path, left: str, kept: bool
+) -> None:
+    home = tmp_path / "job"
+    home.mkdir()
+    (home / left).touch()
+    with (
+        pytest.raises(ValueError, match="no such corpus"),
+        folder.claimed(home, {"seed": 1}, seed_of),
+    ):
+        raise ValueError("no such corpus")
+    assert home.exists() is kept
 
 
 def test_further_ranks_share_the_folder_of_the_first(

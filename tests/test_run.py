@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from windtunnel.build import build_data, build_model
 from windtunnel.checkpoint import checkpoint_path, load_weights, read
 from windtunnel.config import compose
 from windtunnel.interfaces import Record
-from windtunnel.run import remembered, run
+from windtunnel.run import doubts, prepare, remembered, run
 from windtunnel.training import LanguageModelling
 
 WORDS = ["the", "quick", "brown", "fox", "jumps", "over", "a", "lazy", "dog", "at", "all"]
@@ -194,6 +195,40 @@ def test_a_bad_setting_is_said_before_any_work(corpus, tmp_path, setting, messag
     with pytest.raises(ValueError, match=message.replace(".", r"\.")):
         run(cfg, tmp_path / "job")
     assert not (tmp_path / "job" / "record.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ([], []),
+        (["budget.tokens=200_000"], ["the text is seen 4."]),
+        (
+            ["data.eval_tokens=1_000_000"],
+            ["data.eval_tokens=1000000 held-out predictions are wanted, only"],
+        ),
+    ],
+)
+def test_what_to_mind_about_the_text_is_noted(corpus, tmp_path, more, said) -> None:
+    cfg = compose(None, settings(corpus, tmp_path, *more))
+    budget, data = prepare(cfg)
+    found = " ".join(doubts(data, budget.tokens, cfg.data.eval_tokens))
+    assert all(words in found for words in said)
+    assert bool(found) == bool(said)
+
+
+def test_a_domain_without_held_out_text_and_bytes_that_are_no_text_are_noted(
+    corpus, tmp_path
+) -> None:
+    for name in ("prose", "verse"):
+        shutil.copytree(corpus / name, tmp_path / "texts" / name)
+    (tmp_path / "texts/alone").mkdir()
+    (tmp_path / "texts/alone/one.txt").write_bytes(b"one long caf\xe9 in a text\n" * 20)
+    cfg = compose(None, settings(tmp_path / "texts", tmp_path))
+    budget, data = prepare(cfg)
+    assert doubts(data, budget.tokens, cfg.data.eval_tokens) == [
+        "alone: a single document, none held out, so it is not evaluated",
+        "20 places that are no UTF-8 were replaced",
+    ]
 
 
 def test_choices_are_made_once(tmp_path: Path) -> None:

@@ -57,6 +57,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "choices",
         "config",
         "data",
+        "ddp",
         "folder",
         "model",
         "provenance",
@@ -67,7 +68,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 OUTSIDE_MAY_IMPORT: dict[str, set[str]] = {
     "train.py": {"run", "catalogue", "config", "ddp", "folder"},
     "src/hydra_plugins": {"run", "config", "folder", "guards", "provenance"},
-    "bench": {"run", "config", "build"},
+    "bench": {"run", "config", "build", "scaling"},
     "scripts": set(MAY_IMPORT),
 }
 

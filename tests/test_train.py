@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import re
 import resource
 import subprocess
 import sys
@@ -11,8 +12,10 @@ from hydra.errors import ConfigCompositionException, InstantiationException
 from omegaconf.errors import InterpolationResolutionError
 
 import train
+from tests.made import made_record
 from windtunnel import catalogue, config
 from windtunnel.folder import Incomplete
+from windtunnel.interfaces import Job
 
 ROOT = Path(__file__).parents[1]
 
@@ -58,26 +61,45 @@ def test_the_tab_key_completes_recipes_and_groups() -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["+recipe=quickstrt"], "Available options in 'recipe'"),
-        (["optim=admaw"], "Available options in 'optim'"),
-        (["optm=adamw"], "did you mean optim?"),
-        (["model.widht=64"], "did you mean width?"),
-        (["+recip=quickstart"], "did you mean recipe?"),
+        (["+recipe=quickstrt"], r"recipe: .*got quickstrt; .*did you mean quickstart\?"),
+        (["optim=admaw"], r"optim: .*got admaw; .*did you mean adamw\?"),
+        (["optm=adamw"], r"optm: .*did you mean optim\?"),
+        (["model.widht=64"], r"model.widht: .*did you mean width\?"),
+        (["+recip=quickstart"], r"recip: .*did you mean recipe\?"),
         (["+model.widht=64"], "model.widht: windtunnel.model.gpt.GPT takes no such setting"),
         (["model.width=65"], "model.width: expected a multiple of model.head_size"),
         (["data=text"], "data.path: expected a value"),
         (["budget.tokens=10"], "budget.tokens: expected at least one batch"),
-        (["model.width=64,128"], "add --multirun"),
+        (["model.width=64,128"], "Ambiguous value for argument 'model.width=64,128'"),
+        (["study=ladder"], "study: expected none for a single job, got one; run the study with -m"),
+        (["-m", "seed=1,2", "model.width=65"], "model.width: expected a multiple of model.head_"),
+        (["-m", "model.width=64,65"], "model.width: expected a multiple of model.head_size"),
+        (["-m", "logger=csv,wandb"], "logger=wandb: expected a job of its own"),
     ],
 )
-def test_a_bad_command_is_refused_in_a_few_words(
+def test_a_bad_command_is_refused_in_a_few_words_and_leaves_nothing(
     tmp_path: Path, arguments: list[str], said: str
 ) -> None:
     done = command(*arguments, f"paths.outputs={tmp_path}/outputs")
-    assert done.returncode == 2
-    assert said in done.stderr
-    assert "Traceback" not in done.stderr
-    assert not list(tmp_path.rglob("record.json"))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert re.match(said, done.stderr)
+    assert len(done.stderr.splitlines()) <= 4
+    left = {path.name for path in tmp_path.rglob("*") if path.is_file()}
+    assert left <= {"multirun.yaml"}  # Hydra's own, before it composes the jobs of a sweep
+
+
+@pytest.mark.slow
+def test_what_a_job_refuses_is_all_that_is_said(tmp_path: Path) -> None:
+    """The corpus is only looked at once Hydra has made the job's folder."""
+    missing = tmp_path / "none"
+    said = f"data.path: expected a file or a folder, got {missing}, which does not exist"
+    for more in ([], ["-m"], ["-m", "hydra/launcher=basic"], ["+recipe=mu_scaling"]):
+        given = [*more, "data=text", f"data.path={missing}", f"paths.outputs={tmp_path}/outputs"]
+        done = command(*given)
+        assert done.returncode == 2
+        assert done.stderr == f"{said}; check the path\n"
+    left = {path.name for path in tmp_path.rglob("*") if path.is_file()}
+    assert left <= {"multirun.yaml"}
 
 
 # ---------------------------------------------------------------------------------------- reports
@@ -85,6 +107,11 @@ def test_a_bad_command_is_refused_in_a_few_words(
 
 def wrapped(outer: Exception, inner: Exception) -> Exception:
     outer.__cause__ = inner
+    return outer
+
+
+def within(outer: Exception, inner: Exception) -> Exception:
+    outer.__context__ = inner
     return outer
 
 
@@ -97,6 +124,8 @@ BAD = ValueError("model.width: expected 64, got 65")
         (BAD, 2, f"{BAD}\n"),
         (wrapped(InstantiationException("Error in call"), BAD), 2, f"{BAD}\n"),
         (wrapped(InterpolationResolutionError("while resolving"), BAD), 2, f"{BAD}\n"),
+        (within(InterpolationResolutionError("while resolving"), BAD), 2, f"{BAD}\n"),
+        (within(ConfigCompositionException("no such"), KeyError("x")), 2, "no such\n"),
         (ConfigCompositionException("no such"), 2, "no such\n"),
         (Incomplete("w64 is missing"), 1, "w64 is missing\n"),
         (KeyboardInterrupt(), 130, "stopped; the same command goes on: python train.py a=1\n"),
@@ -109,6 +138,16 @@ def test_an_error_ends_with_its_message_and_code(
         raise error
     assert ended.value.code == code
     assert capsys.readouterr().err == said
+
+
+@pytest.mark.parametrize(("loss", "said"), [(2.5, "finished, loss 2.5000"), (None, "diverged at")])
+def test_a_job_that_ended_says_how_and_what_to_mind(
+    tmp_path: Path, loss: float | None, said: str
+) -> None:
+    assert train.result_text(tmp_path) == ""
+    job = Job("job", "rung", {"model.width": 64, "seed": 1})
+    made_record(job, loss, warnings=["little text"]).save(tmp_path)
+    assert train.result_text(tmp_path).startswith(f"note: little text\n{tmp_path}: {said}")
 
 
 def test_a_fault_in_the_code_keeps_its_traceback() -> None:

@@ -32,7 +32,7 @@ def plan(tokens: int, evaluations: int, tokens_per_step: int) -> Budget:
     if not 1 <= evaluations <= steps:
         raise ValueError(
             f"budget.evaluations must lie between 1 and the number of steps, got {evaluations} "
-            f"for {steps} steps of {tokens_per_step} tokens"
+            f"for {steps} steps of {tokens_per_step} tokens: lower it, or raise budget.tokens"
         )
     between = steps // evaluations
     return Budget(between * evaluations, between, tokens_per_step)

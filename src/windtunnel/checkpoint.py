@@ -41,15 +41,23 @@ def save_atomic(checkpoint: dict[str, Any], path: Path) -> None:
             os.fsync(file.fileno())
         part.replace(path)
     except (OSError, RuntimeError) as error:  # torch wraps a failed write in a RuntimeError
-        raise ValueError(_explain(path, error)) from error
+        raise ValueError(_explain(path, _reason(error))) from error
     finally:
         part.unlink(missing_ok=True)
 
 
-def _explain(path: Path, error: Exception) -> str:
+def _reason(error: BaseException) -> str:
+    """What the operating system said, where torch puts an error of its own in front of it."""
+    inner: BaseException | None = error
+    while inner is not None and not isinstance(inner, OSError):
+        inner = inner.__context__
+    return str(error) if inner is None or not inner.strerror else inner.strerror
+
+
+def _explain(path: Path, reason: str) -> str:
     kept = "the checkpoint before it is kept" if path.exists() else "there is none before it"
     return (
-        f"could not write the checkpoint {path}: {error}; {kept}. Free disk space, or set "
+        f"could not write the checkpoint {path}: {reason}; {kept}. Free disk space, or set "
         "paths.outputs to a folder on a disk that has some and may be written, then give the same "
         "command again"
     )

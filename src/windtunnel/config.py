@@ -66,11 +66,18 @@ def register_recipes(recipes: Path = RECIPES) -> list[str]:
     return names
 
 
-def register_resolvers() -> None:
-    """Registers `${run_folder:}`, the name of a job's folder."""
-    OmegaConf.register_new_resolver(
-        "run_folder", lambda *, _root_: run_folder(_root_), replace=True, use_cache=False
-    )
+def register_resolvers(conf: Path = CONF, recipes: Path = RECIPES) -> None:
+    """Registers `${run_folder:}`, the name of a job's folder, given once its config is checked.
+
+    Hydra asks for it before it writes anything, so a job that is refused leaves nothing.
+    """
+
+    def name(*, _root_: DictConfig) -> str:
+        given = OmegaConf.select(_root_, "hydra.overrides.task") or ()
+        check(_root_, given, conf=conf, recipes=recipes)
+        return run_folder(_root_)
+
+    OmegaConf.register_new_resolver("run_folder", name, replace=True, use_cache=False)
 
 
 def compose(
@@ -84,7 +91,7 @@ def compose(
     import hydra
 
     register_recipes(recipes)
-    register_resolvers()
+    register_resolvers(conf, recipes)
     given = [*([f"+recipe={recipe}"] if recipe else []), *overrides]
     with hydra.initialize_config_dir(str(conf.resolve()), version_base=VERSION_BASE):
         cfg = hydra.compose("train", overrides=given)
@@ -187,14 +194,18 @@ def check_values(values: Mapping[str, Any], conf: Path = CONF) -> None:
     guards.check_targets(values)
 
 
-def hint(error: BaseException, arguments: Iterable[str], *, conf: Path = CONF) -> str:
-    """What exists beside a key that a command line got wrong; empty for any other error."""
+def explained(error: BaseException, arguments: Iterable[str], *, conf: Path = CONF) -> str:
+    """What an error says, with what exists in place of an option or key that does not."""
     import hydra
-    from hydra.errors import HydraException
+    from hydra.errors import HydraException, MissingConfigException
 
+    if isinstance(error, MissingConfigException) and error.options and error.missing_cfg_file:
+        group, _, option = error.missing_cfg_file.rpartition("/")
+        options = guards.listing(option, error.options)
+        return f"{group}: expected one of its options, got {option}; options are {options}"
     found = re.match(r"Could not override '([^']+)'", str(error))
     if found is None or found[1] == "recipe":
-        return ""
+        return str(error)
     wrong = found[1]
     rest = [word for word in arguments if "=" in word and not word.startswith("-")]
     rest = [word for word in rest if _parse(word)[0] != wrong and _parse(word)[1] is not None]
@@ -202,8 +213,9 @@ def hint(error: BaseException, arguments: Iterable[str], *, conf: Path = CONF) -
         with hydra.initialize_config_dir(str(conf.resolve()), version_base=VERSION_BASE):
             cfg = hydra.compose("train", overrides=rest)
     except HydraException:
-        return ""
-    return f"\n{guards.what_exists(OmegaConf.to_container(cfg), wrong)}"
+        return str(error)
+    exists = guards.what_exists(OmegaConf.to_container(cfg), wrong)
+    return f"{wrong}: expected a key of the config, got an unknown one; {exists}"
 
 
 def swaps_and_pins(

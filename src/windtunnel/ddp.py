@@ -1,4 +1,4 @@
-"""Several devices under Hydra: the command with which Lightning starts the further processes.
+"""Several devices under Hydra: how the further processes of a job start, and how they end.
 
 Lightning runs `sys.argv` again for every rank above 0. Under a sweep that would start the whole
 sweep again, and under a launcher `sys.argv` belongs to the launcher, so the command is replaced by
@@ -12,11 +12,16 @@ from __future__ import annotations
 
 import importlib
 import os
+import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 from unittest import mock
+
+if TYPE_CHECKING:
+    import lightning as L
 
 MODULES = (
     "lightning.fabric.strategies.launchers.subprocess_script",
@@ -73,6 +78,23 @@ def relaunched(script: str, overrides: Sequence[str], folder: Path, cwd: str) ->
             _leave_group()
             for key, value in set_outside.items():
                 os.environ.pop(key, None) if value is None else os.environ.update({key: value})
+
+
+@contextmanager
+def ended_together(trainer: L.Trainer) -> Iterator[None]:
+    """Ends the further processes where the first one fails: they would wait for it in vain.
+
+    They are taken from Lightning's list, since it ends this process too when one of them is killed.
+    """
+    try:
+        yield
+    except BaseException:
+        ranks: list[subprocess.Popen] = getattr(trainer.strategy.launcher, "procs", [])
+        while ranks:
+            rank = ranks.pop()
+            rank.kill()
+            rank.wait()
+        raise
 
 
 def _leave_group() -> None:

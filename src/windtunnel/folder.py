@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import socket
 import time
 import warnings
@@ -25,7 +26,8 @@ except ImportError:  # Windows: no advisory locks
 
 LOCK = ".lock"
 LOG = "log.txt"
-HARMLESS = {LOCK, LOG, ".hydra", "train.log", "multirun.yaml"}
+HYDRA = ".hydra"
+HARMLESS = {LOCK, LOG, HYDRA, "train.log", "multirun.yaml"}
 DONE = ("finished", "diverged")
 POLL_SECONDS = 0.1
 LOCK_SECONDS = 3.0
@@ -41,14 +43,21 @@ def claimed(
 ) -> Iterator[Record | None]:
     """Holds the folder for one job, and gives the record where that job is done already.
 
-    The further processes of a job on several devices share the folder with the first.
+    A job that is refused leaves no folder behind. The further processes of a job on several devices
+    share the folder with the first.
     """
     if os.environ.get("LOCAL_RANK", "0") != "0":
         yield None
         return
+    refuse_other(folder, values, digest)  # before a lock is left in a folder of another's
     with locked(folder, LOCK_SECONDS):
-        refuse_other(folder, values, digest)
-        yield finished(folder)
+        try:
+            refuse_other(folder, values, digest)
+            yield finished(folder)
+        except ValueError:
+            if {path.name for path in folder.iterdir()} <= {LOCK, HYDRA}:
+                shutil.rmtree(folder, ignore_errors=True)
+            raise
 
 
 @contextmanager
@@ -104,8 +113,8 @@ def refuse_other(
     Raises:
         ValueError: the folder belongs to another config, or to no job at all.
     """
-    path = folder / "config.json"
-    if not path.exists():
+    there = _config_in(folder)
+    if there is None:
         found = sorted({p.name for p in folder.glob("*")} - HARMLESS) if folder.exists() else []
         if found:
             raise ValueError(
@@ -113,12 +122,20 @@ def refuse_other(
                 f"{', '.join(found[:5])}; give paths.outputs=FOLDER or hydra.run.dir=FOLDER"
             )
         return
-    there = json.loads(path.read_text())
     if digest(there) != digest(values):
         raise ValueError(
             f"{folder}: expected the folder of this config, but it holds one with other values of "
             f"{', '.join(_differences(there, values)[:5])}; give fresh=true for a folder of its own"
         )
+
+
+def _config_in(folder: Path) -> dict[str, Any] | None:
+    """The resolved config that a folder holds; None where it holds no such thing."""
+    try:
+        there = json.loads((folder / "config.json").read_text())
+    except (FileNotFoundError, ValueError):
+        return None
+    return there if isinstance(there, dict) else None
 
 
 def _differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
@@ -146,6 +163,13 @@ def finished_loss(record: Record) -> float:
     if record.outcome == "diverged" or record.evaluation is None:
         return float("nan")
     return record.evaluation.loss_nats
+
+
+def result_line(record: Record) -> str:
+    """`finished, loss 2.1034`, or at which step a finished job diverged."""
+    if record.outcome == "diverged":
+        return f"diverged at step {record.outcome_step}"
+    return f"finished, loss {finished_loss(record):.4f}"
 
 
 def finished_jobs(study_folder: Path) -> dict[str, Record]:

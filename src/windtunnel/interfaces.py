@@ -321,8 +321,18 @@ class Law(Protocol):
         """The coefficient that is the loss of an infinite model, where the law has one."""
         ...
 
+    @property
+    def response(self) -> str:
+        """What is predicted: `L`, a loss in nats; or `accuracy` or `error`, a share of 1."""
+        ...
+
+    @property
+    def unit_groups(self) -> Sequence[Sequence[str]]:
+        """Columns above 0, in groups that share a unit; others are numbers of any sign."""
+        ...
+
     def predict(self, theta_SP: ndarray, x: Mapping[str, ndarray]) -> ndarray:
-        """Loss in nats [S, M] at M points, for S sets of coefficients [S, P] in one batch."""
+        """Response [S, M] at M points, for S sets of coefficients [S, P] in one batch."""
         ...
 
     def gradient(self, theta_SP: ndarray, x: Mapping[str, ndarray]) -> ndarray:

@@ -19,7 +19,7 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig
 
-from windtunnel import provenance
+from windtunnel import ddp, provenance
 from windtunnel.budget import Budget, plan
 from windtunnel.build import build_data, build_model, build_training, check_parts, empty_batch, make
 from windtunnel.callbacks.facts import JobFacts
@@ -46,20 +46,32 @@ def run(cfg: DictConfig, folder: Path) -> float:
     Raises:
         ValueError: a setting is wrong; said before any work is done.
     """
-    if cfg.task != "train":
-        raise ValueError(f"task must be train, got {cfg.task}: there is no other task yet")
     quieten()
-    budget = plan_budget(cfg)
-    check_parts(cfg, budget.tokens)
+    budget, data = prepare(cfg)
     folder.mkdir(parents=True, exist_ok=True)
     write_whole(folder / "config.json", json.dumps(plain(cfg), indent=1))
-    write_progress(folder, "data", 0, budget.tokens)
-    data = build_data(cfg)
-    data.build(say_progress if cfg.trainer.progress and sys.stderr.isatty() else None)
     record = train(cfg, folder, budget, data)
     if record.outcome != "finished" or record.evaluation is None:
         return math.nan
     return record.evaluation.loss_nats
+
+
+def prepare(cfg: DictConfig) -> tuple[Budget, TokenDataModule]:
+    """Plans a job and opens its data, building the token store where there is none.
+
+    It is all that may be refused in a job's config, and writes nothing into the job's folder, so a
+    sweep or a study does it for every job before the first one starts.
+
+    Raises:
+        ValueError: a setting is wrong, or the data cannot be used.
+    """
+    if cfg.task != "train":
+        raise ValueError(f"task must be train, got {cfg.task}: there is no other task yet")
+    budget = plan_budget(cfg)
+    check_parts(cfg, budget.tokens)
+    data = build_data(cfg)
+    data.build(say_progress if cfg.trainer.progress and sys.stderr.isatty() else None)
+    return budget, data
 
 
 def say_progress(stage: str, done: int, total: int) -> None:
@@ -97,7 +109,8 @@ def train(cfg: DictConfig, folder: Path, budget: Budget, data: TokenDataModule) 
         write_whole(folder / "choices.json", json.dumps(choices, indent=1))
     failed = True
     try:
-        trainer.fit(module, data, ckpt_path=find(folder))
+        with ddp.ended_together(trainer):
+            trainer.fit(module, data, ckpt_path=find(folder))
         record = next(c for c in callbacks if isinstance(c, RecordWriter)).finish()
         failed = False
     finally:
@@ -117,7 +130,6 @@ def describe(
     """What the job knows about itself before training starts."""
     counts = parameter_counts(model)
     size = {"depth": cfg.model.depth, "width": cfg.model.width, "length": cfg.batch.length}
-    epochs = budget.tokens / data.train_tokens
     return JobFacts(
         job=job_digest(cfg),
         name=folder.name,
@@ -135,10 +147,33 @@ def describe(
         versions=provenance.versions(),
         git=provenance.git_state(Path(__file__)),
         inputs=[],
-        warnings=[f"the text is seen {epochs:.1f} times over"] if epochs > 1 else [],
+        warnings=doubts(data, budget.tokens, cfg.data.eval_tokens),
         folder=folder,
         checkpoint=checkpoint_path(folder),
     )
+
+
+def doubts(data: TokenDataModule, tokens: int, eval_tokens: int) -> list[str]:
+    """What a person should know about the text before trusting a result."""
+    found = []
+    epochs = tokens / data.train_tokens
+    if epochs > 1:
+        found.append(
+            f"the text is seen {epochs:.1f} times over: there are {data.train_tokens} tokens"
+        )
+    if data.eval_tokens < eval_tokens / 2:
+        found.append(
+            f"data.eval_tokens={eval_tokens} held-out predictions are wanted, only "
+            f"{data.eval_tokens} are there: give more text, or a larger data.held_out"
+        )
+    single = [domain.name for domain in data.store.domains if not domain.held_out_documents]
+    if single:
+        found.append(
+            f"{', '.join(single)}: a single document, none held out, so it is not evaluated"
+        )
+    if data.digests["n_replaced"]:
+        found.append(f"{data.digests['n_replaced']} places that are no UTF-8 were replaced")
+    return found
 
 
 def group_of(folder: Path) -> str:
@@ -196,8 +231,12 @@ def remembered(path: Path, make: Callable[[], dict[str, Any]]) -> dict[str, Any]
 
 
 def quieten() -> None:
-    """Leaves out what Lightning says about itself and what it only guesses about our loaders."""
+    """Leaves out what Lightning says about itself, and guesses about our loaders and metrics."""
     for name in ("lightning.pytorch", "lightning.fabric", "lightning"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    for message in (".*does not have many workers.*", ".*treespec, LeafSpec.*"):
+    for message in (
+        ".*does not have many workers.*",
+        ".*treespec, LeafSpec.*",
+        ".*sync_dist=True.*",  # what is logged comes from a metric that sums over the devices
+    ):
         warnings.filterwarnings("ignore", message=message)

@@ -206,19 +206,30 @@ def test_killed_after_training_and_before_its_record(tmp_path: Path, whole: Any)
     assert module.losses == []
 
 
-def test_a_failed_save_while_stopping_does_not_hide_the_error(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    facts, module = make_facts(tmp_path), TinyModule()
-    module.on_train_batch_end = lambda *_: at_step(7, fail)(module, module.global_step)
-
+@pytest.fixture
+def full_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: Any) -> None:
         raise ValueError("could not write the checkpoint")
 
     monkeypatch.setattr(store, "save_atomic", full)
+
+
+def test_a_failed_save_while_stopping_does_not_hide_the_error(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, full_disk: None
+) -> None:
+    facts, module = make_facts(tmp_path), TinyModule()
+    module.on_train_batch_end = lambda *_: at_step(7, fail)(module, module.global_step)
     with pytest.raises(RuntimeError, match="as the test wants"):
         start(facts, module)
     assert "could not write the checkpoint" in caplog.text
+
+
+def test_a_failed_save_is_said_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, full_disk: None
+) -> None:
+    with pytest.raises(ValueError, match="could not write the checkpoint"):
+        start(make_facts(tmp_path), TinyModule(), seconds=0.0)
+    assert "could not write" not in caplog.text
 
 
 def test_compiled_and_eager_checkpoints_have_the_same_keys(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from windtunnel.callbacks.loggers import (
     csv_logger,
     has_account,
     tensorboard_logger,
+    wandb_id,
     wandb_logger,
     wandb_mode,
 )
@@ -84,7 +85,8 @@ def test_wandb_runs_of_one_process_are_apart(tmp_path: Path) -> None:
         facts.folder.mkdir()
         logger = wandb_logger(facts, "study", project="p", entity=None, mode="offline", tags=["t"])
         run = logger.experiment
-        runs.append((run.id, run.group, run.job_type, run.project, run.name, run.config["i"]))
+        runs.append((run.group, run.job_type, run.project, run.name, run.config["i"]))
+        assert run.id == wandb_id(facts)
         assert run.settings.x_disable_stats
         assert run.settings.silent
         if fail:
@@ -93,8 +95,16 @@ def test_wandb_runs_of_one_process_are_apart(tmp_path: Path) -> None:
         else:
             do_job(facts, logger)
         assert wandb.run is None
-        assert len(list(facts.folder.glob(f"wandb/offline-run-*-job{i}/run-job{i}.wandb"))) == 1
-    assert runs == [(f"job{i}", "study", "rung", "p", "tiny", i) for i in range(3)]
+        assert len(list(facts.folder.glob(f"wandb/offline-run-*-{run.id}/run-{run.id}.wandb"))) == 1
+    assert runs == [("study", "rung", "p", "tiny", i) for i in range(3)]
+
+
+def test_a_wandb_run_belongs_to_a_folder_and_not_to_a_config(tmp_path: Path) -> None:
+    first, resumed, fresh = (make_facts(tmp_path / name) for name in ("job", "job", "job-2"))
+    run = wandb_id(first)
+    assert run.startswith(f"{first.job}-")
+    assert wandb_id(resumed) == run != wandb_id(fresh)
+    assert wandb_id(make_facts((tmp_path / "job").rename(tmp_path / "moved"))) == run
 
 
 def test_closing_starts_no_run(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ TOTAL = 40 * TOKENS_PER_STEP
 
 
 def test_file_is_whole_and_nothing_else_is_left(tmp_path: Path) -> None:
-    write_progress(tmp_path, "data", 0, 10)
+    write_progress(tmp_path, "compile", 0, 10)
     write_progress(tmp_path, "train", 5, 10)
     assert [p.name for p in tmp_path.iterdir()] == ["progress.json"]
     values = json.loads((tmp_path / "progress.json").read_text())

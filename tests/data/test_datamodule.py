@@ -198,7 +198,7 @@ def test_digests_say_what_the_data_is(tmp_path: Path) -> None:
 
 def test_the_synthetic_source_is_one_endless_document(tmp_path: Path) -> None:
     source = MarkovSource(
-        vocab_size=8, order=1, concentration=0.5, train_tokens=2000, held_out_tokens=401, seed=1
+        vocab_size=8, strength=1.5, exponent=1.0, train_tokens=2000, held_out_tokens=401, seed=1
     )
     module = made_module(
         tmp_path, source=source, tokenizer=Ids(), held_out=0.0, document_mask=True, eval_tokens=400

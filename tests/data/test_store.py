@@ -123,7 +123,7 @@ def test_a_source_and_tokenizer_that_do_not_match_are_refused(
 
 
 def test_a_source_without_text_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"data: expected some text, got none"):
+    with pytest.raises(ValueError, match=r"data: expected text, got only blank documents from"):
         opened(tmp_path, MadeSource([]))
     assert not list((tmp_path / "stores").iterdir())
 

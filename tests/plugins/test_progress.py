@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from omegaconf import OmegaConf
@@ -21,9 +22,9 @@ def launched(home: Path, name: str, share: float = 0.0) -> LaunchedJob:
     return LaunchedJob(name, [], lambda: OmegaConf.create({"hydra": {"sweep": sweep}}))
 
 
-def finish(job: LaunchedJob) -> None:
+def finish(job: LaunchedJob, **changes: Any) -> None:
     made = Job(job.label, "rung", {"model.width": 64, "seed": 1})
-    made_record(made, 2.5).save(job.folder)
+    made_record(made, 2.5, **changes).save(job.folder)
 
 
 @pytest.fixture
@@ -71,6 +72,34 @@ def test_without_a_terminal_there_is_one_line_per_job(
     assert lines[1] == "[1/2] b: failed after 0.0 s"
     assert lines[2:10] == [f"  line {i}" for i in range(12, 20)]
     assert lines[10:] == ["  RuntimeError: no", f"  log: {b.folder / 'log.txt'}"]
+
+
+def test_what_records_warn_of_is_shown_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    a, b = launched(tmp_path, "a"), launched(tmp_path, "b")
+    with _progress.Progress([a, b], tmp_path) as progress:
+        for job, warnings in ((a, ["little text"]), (b, ["little text", "hot"])):
+            progress.started(job)
+            finish(job, warnings=warnings)
+            progress.ended(job, Outcome("finished", 2.5, ""))
+    lines = capsys.readouterr().out.splitlines()
+    assert [line for line in lines if "note" in line] == ["  note: little text", "  note: hot"]
+
+
+def test_a_refused_job_is_told_without_its_log(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    a = launched(tmp_path, "a")
+    with _progress.Progress([a], tmp_path) as progress:
+        progress.started(a)
+        (a.folder / "log.txt").write_text("Traceback\n")
+        progress.ended(a, Outcome("refused", None, "disk: full"))
+        assert progress.line() == "0/1 done, 0 running, 1 failed"
+    assert capsys.readouterr().out.splitlines()[1:] == [
+        "  disk: full",
+        f"  log: {a.folder}/log.txt",
+    ]
 
 
 def test_the_same_failure_is_shown_in_full_only_once(

@@ -132,3 +132,18 @@ def test_a_law_that_misses_the_sizes_says_so() -> None:
     assert "the law misses the sizes by more than their seeds explain" in " / ".join(
         fitted.warnings
     )
+
+
+def test_coefficients_that_are_not_identified_are_named() -> None:
+    short = np.geomspace(2e5, 4e5, 7)
+    assert fit(LAW, {"N": short}, losses(short, 0.01, 3), **LEAST).unidentified == ("a", "b", "c")
+    assert fit(LAW, {"N": N}, losses(N, 0.002, 3), **LEAST).unidentified == ()
+
+
+def test_runs_on_the_curve_say_that_there_is_no_noise() -> None:
+    exact = fit(LAW, {"N": N}, losses(N, 0.0, 0), **LEAST)
+    assert exact.exact
+    assert "the runs lie on the curve to rounding error" in " / ".join(exact.warnings)
+    noisy = fit(LAW, {"N": N}, losses(N, 1e-9, 0), **LEAST)
+    assert not noisy.exact
+    assert noisy.warnings == ()

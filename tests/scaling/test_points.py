@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from windtunnel.scaling.laws.data_constrained import DataConstrained
+from windtunnel.scaling.laws.lr_annealing import LrAnnealing
 from windtunnel.scaling.laws.power_law_constant import PowerLawConstant
-from windtunnel.scaling.points import check_points
+from windtunnel.scaling.points import check_points, units_of
 
 N = np.array([1.0, 2.0, 4.0, 8.0])
 LOSS = np.array([4.0, 3.5, 3.2, 3.0])
@@ -46,3 +48,17 @@ def test_a_column_that_does_not_vary() -> None:
     x = {"N": np.arange(1.0, 8.0), "D": np.full(7, 3.0)}
     with pytest.raises(ValueError, match="column D: expected values that differ; all runs have 3"):
         check_points(Chinchilla(), x, np.linspace(4, 3, 7), None)
+
+
+def test_columns_without_a_unit_may_hold_any_number() -> None:
+    x = {"S1": [1.0, 2.0, 3.0, 4.0], "S2": [0.0, -0.1, 0.2, 0.3]}
+    points = check_points(LrAnnealing(), x, LOSS, None)
+    assert units_of(LrAnnealing(), points.x) == {"S1": pytest.approx(24**0.25), "S2": 1.0}
+    with pytest.raises(ValueError, match=r"column S2: expected finite numbers; .* rows \[1\]"):
+        check_points(LrAnnealing(), x | {"S2": [0.0, np.nan, 0.2, 0.3]}, LOSS, None)
+
+
+def test_columns_of_one_group_share_a_unit() -> None:
+    x = {"N": np.array([1.0, 4.0]), "D": np.array([1.0, 1.0]), "U": np.array([16.0, 1.0])}
+    units = units_of(DataConstrained(), x)
+    assert units == {name: pytest.approx(2.0) for name in ("N", "D", "U")}

@@ -25,6 +25,8 @@ class Line:
     name = "line"
     formula = "L = p + q X"
     columns = ("X",)
+    unit_groups = (("X",),)
+    response = "L"
     constant = None
     coefficients = (Coefficient("p", "level", -9.0, 9.0), Coefficient("q", "slope", -9.0, 9.0))
 
@@ -85,3 +87,15 @@ def test_no_degrees_of_freedom_is_refused() -> None:
     fitted = fit(PowerLaw(), {"N": X[:2]}, Y[:2], **LEAST)
     with pytest.raises(ValueError, match="interval: expected more runs than coefficients"):
         coefficient_interval(fitted, "b", 0.9)
+
+
+def test_without_noise_an_interval_has_no_width() -> None:
+    n = np.geomspace(1.0, 30.0, 6)
+    exact = fit(PowerLaw(), {"N": n}, 4 * n**-0.1, **LEAST)
+    flat = fit(Line(), {"X": X}, 7 - 0.5 * X, **LEAST)
+    for fitted, at in ((exact, {"N": 100.0}), (flat, {"X": 12.0})):
+        loss = fitted.predict(at)[0]
+        assert prediction_interval(fitted, at, 0.9, 1) == (loss, loss)
+        for name, value in fitted.parameters.items():
+            assert coefficient_interval(fitted, name, 0.9) == (value, value)
+        assert "no noise that an interval could be drawn from" in fitted.warnings[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from scipy import optimize
 
 from windtunnel.scaling.laws.power_law_constant import PowerLawConstant
@@ -120,3 +121,28 @@ def test_free_and_cosine() -> None:
     assert free(theta_SP, -gradient_SP, low_SP, high_SP).all()
     curvature_SPP = np.diag([1.0, 1.0, 4.0])[None]
     np.testing.assert_allclose(cosine(np.array([2.0]), gradient_SP, curvature_SPP, free_SP), 0.125)
+
+
+def test_weights_may_differ_between_problems() -> None:
+    """Each problem of the batch ends where it ends alone."""
+    loss_SM, weights_SM = losses(1), np.random.default_rng(1).uniform(0.1, 3.0, (5, 9))
+    start_P, low_SP, high_SP = np.array([1.0, -1.0, 2.0]), *bounds(LAW, 5)
+    both = Problem(LAW, X, loss_SM, weights_SM, HuberLog(1e-3))
+    found = minimise(both, np.tile(start_P, (5, 1)), low_SP, high_SP, 100, 1e-9)
+    for row, weights_M in enumerate(weights_SM):
+        alone = Problem(LAW, X, loss_SM, weights_M, HuberLog(1e-3))
+        one = minimise(alone, start_P[None], low_SP[:1], high_SP[:1], 100, 1e-9)
+        np.testing.assert_allclose(found.theta_SP[row], one.theta_SP[0], rtol=1e-9)
+        np.testing.assert_allclose(found.value_S[row], one.value_S[0], rtol=1e-9)
+
+
+def test_problems_are_solved_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    problem = Problem(LAW, X, losses(7), WEIGHTS, LeastSquares())
+    low_SP, high_SP = bounds(LAW, 7)
+    start_SP = np.tile([1.0, -1.0, 2.0], (7, 1))
+    whole = minimise(problem, start_SP, low_SP, high_SP, 100, 1e-8)
+    monkeypatch.setattr("windtunnel.scaling.solve.BLOCK_NUMBERS", 2 * 9 * 3 + 1)  # two at a time
+    parts = minimise(problem, start_SP, low_SP, high_SP, 100, 1e-8)
+    np.testing.assert_allclose(parts.theta_SP, whole.theta_SP, rtol=1e-9)
+    np.testing.assert_allclose(parts.value_S, whole.value_S, rtol=1e-9)
+    assert parts.converged_S.all()

@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 from omegaconf import DictConfig
 
-Message = tuple[Literal["finished", "failed", "stopped"], Any, str]
+Message = tuple[Literal["finished", "failed", "refused", "stopped"], Any, str]
 
 REASON_CHARACTERS = 2000
 
@@ -57,6 +57,8 @@ def _run(given: Work) -> Message:
         status = error
     if isinstance(status, Exception):
         traceback.print_exception(status)
+        if isinstance(status, ValueError):
+            return "refused", None, str(status)[:REASON_CHARACTERS]
         return "failed", None, f"{type(status).__name__}: {status}"[:REASON_CHARACTERS]
     return "finished", status, ""
 

@@ -13,7 +13,9 @@ from hydra.core.utils import JobReturn, JobStatus, filter_overrides
 from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
-from windtunnel.folder import Incomplete
+from windtunnel.folder import Incomplete, finished
+
+SUBDIR = "hydra.sweep.subdir"
 
 
 class LaunchedJob:
@@ -38,11 +40,39 @@ class LaunchedJob:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a job's process ended: `value` of a finished job, `reason` of any other."""
+    """How a job's process ended: `value` of a finished job, `reason` of any other.
 
-    status: Literal["finished", "failed", "stopped"]
+    The reason of a refused job says all there is to say; that of a failed one stands in its log.
+    """
+
+    status: Literal["finished", "failed", "refused", "stopped"]
     value: Any
     reason: str
+
+
+def is_named(overrides: Sequence[str]) -> bool:
+    """Whether the command line names the job's folder, as studies do."""
+    return any(override.startswith(f"{SUBDIR}=") for override in overrides)
+
+
+def refuse_bad(jobs: Sequence[LaunchedJob], prepare: Callable[[DictConfig], Any]) -> None:
+    """Refuses a sweep before its first job starts where one of them could not run.
+
+    Raises:
+        ValueError: a job's config is bad, or two jobs would work in the same folder.
+    """
+    owners: dict[Path, LaunchedJob] = {}
+    for job in jobs:
+        other = owners.setdefault(job.folder, job)
+        if other is not job:
+            raise ValueError(
+                f"{job.label}: expected a job of its own, but it trains the same as {other.label}, "
+                f"in the folder {job.folder}; leave one of them out (for several loggers in one "
+                "job give logger=[csv,wandb])"
+            )
+    for job in jobs:
+        if finished(job.folder) is None:
+            prepare(job.config)
 
 
 def labels(batch: Sequence[Sequence[str]]) -> list[str]:
@@ -54,7 +84,7 @@ def labels(batch: Sequence[Sequence[str]]) -> list[str]:
 def _label(overrides: Sequence[str], common: set[str]) -> str:
     for override in overrides:
         key, _, value = override.partition("=")
-        if key == "hydra.sweep.subdir":
+        if key == SUBDIR:
             return value.strip("'")
     return " ".join(override for override in overrides if override not in common) or "job"
 
@@ -86,6 +116,7 @@ def name_of(task: Callable[..., Any]) -> tuple[str, str]:
 def returned(job: LaunchedJob, outcome: Outcome) -> JobReturn:
     """What Hydra's sweepers expect of a job."""
     done = outcome.status == "finished"
+    kind = ValueError if outcome.status == "refused" else Incomplete
     config = OmegaConf.masked_copy(job.config, [str(k) for k in job.config if k != "hydra"])
     return JobReturn(
         overrides=filter_overrides(job.overrides),
@@ -93,5 +124,5 @@ def returned(job: LaunchedJob, outcome: Outcome) -> JobReturn:
         hydra_cfg=OmegaConf.masked_copy(job.config, ["hydra"]),
         working_dir=str(Path.cwd()),
         status=JobStatus.COMPLETED if done else JobStatus.FAILED,
-        _return_value=outcome.value if done else Incomplete(f"{job.label}: {outcome.reason}"),
+        _return_value=outcome.value if done else kind(f"{job.label}: {outcome.reason}"),
     )

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from windtunnel.folder import LOG, finished, finished_loss
+from windtunnel.folder import LOG, finished, result_line
 
 from ._jobs import LaunchedJob, Outcome
 from ._pool import last_lines
@@ -37,6 +37,7 @@ class Progress:
         self.began = time.monotonic()
         self.started_at: dict[str, float] = {}
         self.outcomes: dict[str, Outcome] = {}
+        self.noted: set[str] = set()
         self.console = Console(file=sys.stdout, highlight=False)
         self.live: Any = None
 
@@ -65,7 +66,10 @@ class Progress:
         seconds = time.monotonic() - self.started_at[job.label]
         place = f"[{self.n_done}/{self.n_jobs}]"
         if outcome.status == "finished":
-            self.say(f"{place} {job.label}: {_result(job)} in {duration(seconds)}{self._left()}")
+            record = finished(job.folder)
+            result = "finished" if record is None else result_line(record)
+            self.say(f"{place} {job.label}: {result} in {duration(seconds)}{self._left()}")
+            self._note([] if record is None else record.warnings)
             return
         self.say(f"{place} {job.label}: {outcome.status} after {duration(seconds)}")
         self.say(textwrap.indent(f"{self._end(job, outcome)}\nlog: {job.folder / LOG}", "  "))
@@ -94,7 +98,7 @@ class Progress:
         """`3/8 done, 2 running (w64-s1 45 %, w96-s1 3 %), 0 failed, 2 min left`."""
         running = [name for name in self.started_at if name not in self.outcomes]
         shares = ", ".join(f"{name} {100 * share_done(self.jobs[name]):.0f} %" for name in running)
-        failed = self._count("failed")
+        failed = self._count("failed") + self._count("refused")
         parts = [
             f"{self.n_done}/{self.n_jobs} done",
             f"{len(running)} running" + (f" ({shares})" if shares else ""),
@@ -102,11 +106,20 @@ class Progress:
         ]
         return ", ".join(parts) + self._left()
 
+    def _note(self, warnings: Sequence[str]) -> None:
+        """Shows what a record warns of, once for all jobs that say the same."""
+        for warning in warnings:
+            if warning not in self.noted:
+                self.noted.add(warning)
+                self.say(f"  note: {warning}")
+
     def _end(self, job: LaunchedJob, outcome: Outcome) -> str:
         """The last lines of a failed job, shown once for jobs that fail alike."""
         others = [other for name, other in self.outcomes.items() if name != job.label]
         if outcome.reason in [other.reason for other in others]:
             return f"{outcome.reason} (as before)"
+        if outcome.status == "refused":
+            return outcome.reason
         lines = last_lines(job)
         return lines if outcome.reason in lines else f"{lines}\n{outcome.reason}".strip()
 
@@ -171,12 +184,3 @@ def duration(seconds: float) -> str:
     if minutes < 60:
         return f"{minutes} min {int(seconds % 60)} s"
     return f"{minutes // 60} h {minutes % 60} min"
-
-
-def _result(job: LaunchedJob) -> str:
-    record = finished(job.folder)
-    if record is None:
-        return "finished"
-    if record.outcome == "diverged":
-        return f"diverged at step {record.outcome_step}"
-    return f"finished, loss {finished_loss(record):.4f}"

@@ -27,6 +27,7 @@ class ProcessLauncher(Launcher):
         devices: devices that one job uses.
         accelerator: `cpu` keeps jobs from the GPUs.
         preload: modules that the server imports once for all jobs.
+        prepare: name of the function that does for a job's config what may be refused.
         grace_seconds: how long jobs may take to save when they are stopped.
     """
 
@@ -38,6 +39,7 @@ class ProcessLauncher(Launcher):
         devices: int | Literal["auto"],
         accelerator: str,
         preload: Sequence[str],
+        prepare: str,
         grace_seconds: float,
     ) -> None:
         self.workers: int | Literal["auto"] = workers
@@ -45,6 +47,7 @@ class ProcessLauncher(Launcher):
         self.devices = devices
         self.accelerator = accelerator
         self.preload = list(preload)
+        self.prepare = prepare
         self.grace_seconds = grace_seconds
         self.server: Any = None
 
@@ -61,6 +64,8 @@ class ProcessLauncher(Launcher):
     def launch(
         self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
     ) -> Sequence[JobReturn]:
+        from hydra.utils import get_method
+
         from . import _jobs, _pool, _progress, _slots
 
         named = zip(job_overrides, _jobs.labels(job_overrides), strict=True)
@@ -72,6 +77,8 @@ class ProcessLauncher(Launcher):
             )
             for index, (overrides, label) in enumerate(named, start=initial_job_idx)
         ]
+        if not all(map(_jobs.is_named, job_overrides)):  # a study has checked its own
+            _jobs.refuse_bad(jobs, get_method(self.prepare))
         slots = _slots.share(
             len(jobs),
             workers=self.workers,

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from windtunnel import config, guards
 from windtunnel.folder import (
@@ -24,6 +24,7 @@ from windtunnel.interfaces import Job, Record, Study
 from . import _code, _overrides
 
 Compose = Callable[[Sequence[str]], DictConfig]
+Prepare = Callable[[DictConfig], Any]
 Launch = Callable[[Sequence[Sequence[str]], int, Path], list[str]]
 
 
@@ -32,6 +33,7 @@ def run_study(
     *,
     compose: Compose,
     launch: Launch,
+    prepare: Prepare,
     conf: Path | None,
     recipes: Path | None,
 ) -> dict[str, Any]:
@@ -41,6 +43,7 @@ def run_study(
         given: the command line's overrides, without lists.
         compose: gives the config of some overrides.
         launch: runs a batch of jobs in a folder and returns what went wrong.
+        prepare: does for a job's config what may be refused, before any job starts.
         conf: the folder of the config groups, None for the repository's.
         recipes: the folder of the recipes, None for the repository's.
 
@@ -53,7 +56,11 @@ def run_study(
     config.check(cfg, given, conf=conf, recipes=recipes)
     study = _build(cfg)
     folder = study_folder(cfg)
-    check_jobs(study.plan(), given, compose, conf)
+    configs = check_jobs(study.plan(), given, compose, conf)
+    done = finished_jobs(folder)
+    for name, values in configs.items():
+        if name not in done:
+            prepare(OmegaConf.create(values))
     with locked(folder, LOCK_SECONDS):
         refuse_other(folder, config.plain(cfg), config.study_digest)
         write_whole(folder / "config.json", json.dumps(config.plain(cfg), indent=1))
@@ -71,8 +78,10 @@ def run_study(
     return conclusion
 
 
-def check_jobs(jobs: Sequence[Job], given: Sequence[str], compose: Compose, conf: Path) -> None:
-    """Checks the config of every job that is foreseen.
+def check_jobs(
+    jobs: Sequence[Job], given: Sequence[str], compose: Compose, conf: Path
+) -> dict[str, dict[str, Any]]:
+    """Checks the config of every job that is foreseen, and gives it back by the job's name.
 
     Composing is slow, so it is done once for all jobs that choose the same parts.
 
@@ -81,6 +90,7 @@ def check_jobs(jobs: Sequence[Job], given: Sequence[str], compose: Compose, conf
     """
     usual = config.plain(compose(given))
     composed: dict[tuple[str, ...], dict[str, Any]] = {(): usual}
+    configs = {}
     for job in jobs:
         _overrides.of_job(given, job.overrides)
         parts = {k: v for k, v in job.overrides.items() if guards.chooses_part(usual, k, v)}
@@ -88,7 +98,9 @@ def check_jobs(jobs: Sequence[Job], given: Sequence[str], compose: Compose, conf
         if choice not in composed:
             composed[choice] = config.plain(compose([*given, *choice]))
         rest = {key: value for key, value in job.overrides.items() if key not in parts}
-        config.check_values(guards.replaced(composed[choice], rest), conf)
+        configs[job.name] = guards.replaced(composed[choice], rest)
+        config.check_values(configs[job.name], conf)
+    return configs
 
 
 def _build(cfg: DictConfig) -> Study:

@@ -20,11 +20,13 @@ class StudySweeper(Sweeper):
     """Proposes, launches, reads records, proposes again, concludes.
 
     Args:
+        prepare: name of the function that does for a job's config what may be refused.
         conf: the folder of the config groups, against which sections and keys are checked.
         recipes: the folder of the recipes.
     """
 
-    def __init__(self, *, conf: str | None, recipes: str | None) -> None:
+    def __init__(self, *, prepare: str, conf: str | None, recipes: str | None) -> None:
+        self.prepare = prepare
         self.conf = conf
         self.recipes = recipes
 
@@ -55,12 +57,15 @@ class StudySweeper(Sweeper):
         return conclusions
 
     def _study(self, given: list[str]) -> dict[str, Any]:
+        from hydra.utils import get_method
+
         from . import _stages
 
         return _stages.run_study(
             given,
             compose=self._compose,
             launch=self._launch,
+            prepare=get_method(self.prepare),
             conf=None if self.conf is None else Path(self.conf),
             recipes=None if self.recipes is None else Path(self.recipes),
         )

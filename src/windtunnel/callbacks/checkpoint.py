@@ -96,7 +96,8 @@ class PeriodicCheckpoint(Checkpoint):
         try:
             trainer.save_checkpoint(self.path)
         except ValueError as error:  # the error that stopped the job is the one to show
-            log.warning("%s", error)
+            if str(error) != str(exception):
+                log.warning("%s", error)
 
     def on_save_checkpoint(
         self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]

@@ -1,13 +1,16 @@
 """Builds a job's loggers, and ends them.
 
-Every one is given the facts of its job and the study that it belongs to. W&B: the run's id is the
-job's digest, so a resumed job goes on in the same run; `mode: auto` is offline without an account.
+Every one is given the facts of its job and the study that it belongs to. W&B: the run's id is kept
+in the job's folder, so a job that goes on there goes on in the same run, while the same job in
+another folder has a run of its own; `mode: auto` is offline without an account.
 """
 
 from __future__ import annotations
 
+import json
 import netrc
 import os
+import secrets
 from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlsplit
@@ -16,8 +19,10 @@ from lightning.pytorch.loggers import Logger, TensorBoardLogger, WandbLogger
 
 from windtunnel.callbacks.csv_logger import CsvLogger
 from windtunnel.callbacks.facts import JobFacts
+from windtunnel.callbacks.files import write_json
 
 WANDB_SERVER = "https://api.wandb.ai"  # used where WANDB_BASE_URL is not set
+WANDB_RUN = "wandb_run.json"
 MODES = ("auto", "online", "offline", "disabled")
 
 
@@ -42,7 +47,7 @@ def wandb_logger(
     return WandbLogger(
         name=facts.name,
         save_dir=facts.folder,
-        id=facts.job,
+        id=wandb_id(facts),
         project=project,
         entity=entity,
         group=group,
@@ -52,6 +57,15 @@ def wandb_logger(
         mode=mode,
         settings={"x_disable_stats": True, "silent": True, "console": "off", "save_code": False},
     )
+
+
+def wandb_id(facts: JobFacts) -> str:
+    """The id of the W&B run of the job's folder: the job's digest and a random part."""
+    path = facts.folder / WANDB_RUN
+    if not path.exists():
+        facts.folder.mkdir(parents=True, exist_ok=True)
+        write_json(path, {"id": f"{facts.job}-{secrets.token_hex(4)}"})
+    return json.loads(path.read_text())["id"]
 
 
 def wandb_mode(mode: str, environment: Any) -> str:

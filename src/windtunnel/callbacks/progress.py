@@ -15,7 +15,7 @@ import lightning as L
 from windtunnel.callbacks.facts import JobFacts
 from windtunnel.callbacks.files import write_json
 
-Stage = Literal["data", "compile", "train", "evaluate"]
+Stage = Literal["compile", "train", "evaluate"]
 SECONDS = 1.0
 
 

@@ -21,19 +21,25 @@ from windtunnel.callbacks.steps import ends_step, is_logged
 log = logging.getLogger(__name__)
 
 # Dense peak in FLOPs per second by device name and by what the matrix products are computed in.
-# NVIDIA's datasheets state peaks with sparsity from Hopper on: "/ 2" takes it out.
+# NVIDIA states some peaks with sparsity: "/ 2" takes it out. A device stands here once a page was
+# found that gives the figures of its datasheet:
+# [1] archive-lib.hpctech.co.jp/gpuproduct/nvidia-h100.html
+# [2] glennklockwood.com/garden/processors/h100, which says that an H200 computes as an H100 SXM
+# [3] glennklockwood.com/garden/processors/B200, an HGX B200 at 1000 W
+# [4] glennklockwood.com/garden/processors/A100
+# [5] mullet.se/product.html?product_id=355414
+# [6] developer.nvidia.com/programming-tensor-cores-cuda-9-0
+# [7] cvw.cac.cornell.edu/gpu-architecture/gpu-example-tesla-v100/tesla
+# [8] geektopia.es, 13 September 2018, on NVIDIA's announcement of the T4
 PEAKS: tuple[tuple[str, dict[str, float]], ...] = (
-    (r"\bB200", {"16": 4.5e15 / 2}),  # NVIDIA Blackwell datasheet, HGX B200, per GPU
-    (r"\bH200 NVL", {"16": 1671e12 / 2, "tf32": 835e12 / 2, "32": 60e12}),  # NVIDIA H200 datasheet
-    (r"\bH200", {"16": 1979e12 / 2, "tf32": 989e12 / 2, "32": 67e12}),  # NVIDIA H200 datasheet
-    (r"\bH100 NVL", {"16": 1671e12 / 2, "tf32": 835e12 / 2, "32": 60e12}),  # H100 datasheet
-    (r"\bH100 PCIe", {"16": 1513e12 / 2, "tf32": 756e12 / 2, "32": 51e12}),  # H100 datasheet
-    (r"\bH100 80GB HBM3", {"16": 1979e12 / 2, "tf32": 989e12 / 2, "32": 67e12}),  # same, SXM
-    (r"\bA100\b", {"16": 312e12, "tf32": 156e12, "32": 19.5e12}),  # NVIDIA A100 datasheet
-    (r"\bL40S", {"16": 362.05e12, "tf32": 183e12, "32": 91.6e12}),  # NVIDIA L40S datasheet
-    (r"\bL4$", {"16": 242e12 / 2, "tf32": 120e12 / 2, "32": 30.3e12}),  # NVIDIA L4 datasheet
-    (r"\bV100-SXM2", {"fp16": 125e12, "32": 15.7e12}),  # NVIDIA V100 datasheet
-    (r"\bTesla T4", {"fp16": 65e12, "32": 8.1e12}),  # NVIDIA T4 datasheet
+    (r"\bB200", {"16": 4500e12 / 2}),  # [3]
+    (r"\bH200$", {"16": 1979e12 / 2, "tf32": 989e12 / 2, "32": 67e12}),  # [1] and [2]
+    (r"\bH100 PCIe", {"16": 1513e12 / 2, "tf32": 756e12 / 2, "32": 51e12}),  # [1]
+    (r"\bH100 80GB HBM3", {"16": 1979e12 / 2, "tf32": 989e12 / 2, "32": 67e12}),  # [1], SXM
+    (r"\bA100\b", {"16": 312e12, "tf32": 156e12, "32": 19.5e12}),  # [4]
+    (r"\bL40S", {"16": 362.05e12, "tf32": 183e12, "32": 91.6e12}),  # [5]
+    (r"\bV100-SXM2", {"fp16": 125e12, "32": 15.7e12}),  # [6], fp32 [7]
+    (r"\bTesla T4", {"fp16": 65e12, "32": 8.1e12}),  # [8]
 )
 
 

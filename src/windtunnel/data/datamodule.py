@@ -249,6 +249,6 @@ def _check_filled(store: Store, length: int, held_out: float) -> None:
         n_documents = sum(domain.train_documents for domain in store.domains)
         raise ValueError(
             f"data.held_out: expected a fraction that leaves text to evaluate on, got {held_out} "
-            f"of {n_documents} document(s); raise it, separate documents by a line "
-            "<|endoftext|>, or give a file named valid.txt beside them"
+            f"of {n_documents} document(s); separate documents by a line <|endoftext|>, give a "
+            "folder with several files or with one named valid.txt, or raise it"
         )

@@ -127,10 +127,8 @@ def _build(build: _Build, part: Path, cache: Path) -> Store:
     for done in spool.fill(build.source.documents()):
         build.progress("read", done, build.n_bytes)
     if not spool.n_documents:
-        raise ValueError(
-            f"data: expected some text, got none that is not blank from {build.source.facts()}; "
-            "check the path"
-        )
+        where = ", ".join(f"{key}={value}" for key, value in build.source.facts().items())
+        raise ValueError(f"data: expected text, got only blank documents from {where}; give some")
     build.progress("tokenizer", 0, 1)
     if build.source.vocab_size is None:
         tokenizer = build.spec.make(spool.sample, cache / "tokenizers")

@@ -1,12 +1,20 @@
-"""A Markov source, whose best possible loss is known.
+"""A Markov source, whose best possible loss is known and whose structure has every size.
 
-States are the last `order` tokens; the next token follows a row drawn once from a symmetric
-Dirichlet law. With the stationary law pi, the entropy rate is
+The next token v follows the last one, s, with P_sv proportional to exp(L_sv),
+L_sv = strength * sum_k k^-exponent x_k(s) y_k(v), k = 1 .. V - 1, where the x_k, and so the y_k,
+are orthogonal to each other and to the constant, with mean square 1: the logits have a spectrum
+that falls as a power of the rank. A model of width w has logits of rank w, so it misses the
+directions beyond w and loses about strength^2 / 2 * sum_{k > w} k^(-2 exponent), which is close
+to a power of w as long as w is far below V. With the stationary law pi, the entropy rate is
 h = -sum_s pi_s sum_v P_sv ln P_sv nats per token, and no model can do better on average.
-Source: Cover and Thomas 2006, "Elements of Information Theory", theorem 4.2.4.
+Source: the entropy rate, Cover and Thomas 2006, "Elements of Information Theory", theorem 4.2.4;
+that a spectrum falling as a power gives a loss falling as a power, Maloney et al. 2022, arXiv
+2210.16859; the source is our own.
 
 The two stretches, one for training and one held out, are independent, each starts in the
 stationary law and has no separators, so that nothing but the chain can be learned.
+
+Axes: S last token, V next token, K directions.
 """
 
 from __future__ import annotations
@@ -21,7 +29,7 @@ from numpy import ndarray
 from windtunnel.data.source import Document, Listing, Split
 
 _STREAMS = {"table": 0, "train": 1, "held_out": 2}  # keys of the random generators
-_BLOCK = 64  # successors of one state drawn at once
+_BLOCK = 64  # successors of one token drawn at once
 
 
 class MarkovSource:
@@ -31,14 +39,12 @@ class MarkovSource:
         self,
         *,
         vocab_size: int,
-        order: int,
-        concentration: float,
+        strength: float,
+        exponent: float,
         train_tokens: int,
         held_out_tokens: int,
         seed: int,
     ) -> None:
-        if not 1 <= order <= 2:
-            raise ValueError(f"data.order: expected 1 or 2, got {order}; choose one of them")
         for name, value, least in (
             ("vocab_size", vocab_size, 2),
             ("train_tokens", train_tokens, 2),
@@ -46,11 +52,12 @@ class MarkovSource:
         ):
             if value < least:
                 raise ValueError(f"data.{name}: expected at least {least}, got {value}; raise it")
-        if not concentration > 0:
-            raise ValueError(f"data.concentration: expected above 0, got {concentration}; raise it")
+        for name, value in (("strength", strength), ("exponent", exponent)):
+            if not value > 0:
+                raise ValueError(f"data.{name}: expected above 0, got {value}; raise it")
         self.vocab_size = vocab_size
-        self.order = order
-        self.concentration = concentration
+        self.strength = strength
+        self.exponent = exponent
         self.train_tokens = train_tokens
         self.held_out_tokens = held_out_tokens
         self.seed = seed
@@ -76,17 +83,18 @@ class MarkovSource:
 
     @cached_property
     def table_SV(self) -> ndarray:
-        """Law of the next token [S, V] in every state [S]."""
-        n_states = self.vocab_size**self.order
-        weights = self._generator("table").gamma(
-            self.concentration, size=(n_states, self.vocab_size)
-        )
-        weights = np.maximum(weights, np.finfo(np.float64).tiny)
-        return weights / weights.sum(1, keepdims=True)
+        """Law of the next token [S, V] after every token [S]."""
+        generator = self._generator("table")
+        last_SK, next_VK = (directions(self.vocab_size, generator) for _ in range(2))
+        spectrum_K = self.strength * np.arange(1.0, self.vocab_size) ** -self.exponent
+        logits_SV = (last_SK * spectrum_K) @ next_VK.T
+        weights_SV = np.exp(logits_SV - logits_SV.max(1, keepdims=True))
+        weights_SV = np.maximum(weights_SV, np.finfo(np.float64).tiny)
+        return weights_SV / weights_SV.sum(1, keepdims=True)
 
     @cached_property
     def stationary_S(self) -> ndarray:
-        """Stationary law of the states [S]."""
+        """Stationary law of the tokens [S]."""
         return stationary(self.table_SV)
 
     @cached_property
@@ -95,11 +103,21 @@ class MarkovSource:
         return entropy_rate(self.table_SV, self.stationary_S)
 
     def _settings(self) -> dict[str, Any]:
-        names = ("vocab_size", "order", "concentration", "train_tokens", "held_out_tokens", "seed")
+        names = ("vocab_size", "strength", "exponent", "train_tokens", "held_out_tokens", "seed")
         return {name: getattr(self, name) for name in names}
 
     def _generator(self, stream: str) -> np.random.Generator:
         return np.random.Generator(np.random.Philox(key=[self.seed, _STREAMS[stream]]))
+
+
+def directions(n_tokens: int, generator: np.random.Generator) -> ndarray:
+    """Functions of a token [n_tokens, n_tokens - 1]: uncorrelated, mean 0, mean square 1.
+
+    Their signs are fixed, since libraries of linear algebra differ in them.
+    """
+    drawn = generator.standard_normal((n_tokens, n_tokens - 1))
+    basis, triangle = np.linalg.qr(np.column_stack([np.ones(n_tokens), drawn]))
+    return (basis * np.sign(np.diag(triangle)))[:, 1:] * np.sqrt(n_tokens)
 
 
 def entropy_rate(table_SV: ndarray, stationary_S: ndarray) -> float:
@@ -108,22 +126,18 @@ def entropy_rate(table_SV: ndarray, stationary_S: ndarray) -> float:
 
 
 def stationary(table_SV: ndarray) -> ndarray:
-    """The law pi [S] that one step leaves as it is, by repeated steps.
-
-    State s and token v lead to state (s V + v) mod S: the last tokens, oldest first.
-    """
-    n_states, n_tokens = table_SV.shape
-    law_S = np.full(n_states, 1 / n_states)
+    """The law pi [S] that one step leaves as it is, by repeated steps."""
+    n_tokens = len(table_SV)
+    law_S = np.full(n_tokens, 1 / n_tokens)
     for _ in range(20_000):
-        joint = law_S[:, None] * table_SV
-        stepped_S = joint.reshape(n_tokens, n_states // n_tokens, n_tokens).sum(0).ravel()
+        stepped_S = law_S @ table_SV
         stepped_S /= stepped_S.sum()
-        if np.abs(stepped_S - law_S).sum() < 1e-15 * n_states:
+        if np.abs(stepped_S - law_S).sum() < 1e-15 * n_tokens:
             return stepped_S
         law_S = stepped_S
     raise ValueError(
-        f"data.concentration: the chain of {n_states} states mixes too slowly for its stationary "
-        "law to be found; raise the concentration"
+        f"data.strength: the chain of {n_tokens} tokens mixes too slowly for its stationary law to "
+        "be found; lower the strength"
     )
 
 
@@ -132,23 +146,19 @@ def draw_chain(
 ) -> ndarray:
     """Tokens of the chain [n_tokens], started in the stationary law.
 
-    Every state has a queue of successors drawn in advance, so that a step costs a look-up.
+    Every token has a queue of successors drawn in advance, so that a step costs a look-up.
     """
-    n_states, vocab_size = table_SV.shape
     cumulative_SV = table_SV.cumsum(1)
     cumulative_SV /= cumulative_SV[:, -1:]
-    queues: list[list[int]] = [[] for _ in range(n_states)]
-    state = int(generator.choice(n_states, p=stationary_S))
+    queues: list[list[int]] = [[] for _ in table_SV]
+    token = int(generator.choice(len(table_SV), p=stationary_S))
     tokens = np.empty(n_tokens, np.int32)
-    order = round(np.log(n_states) / np.log(vocab_size))
-    for i in range(min(order, n_tokens)):
-        tokens[i] = state // vocab_size ** (order - 1 - i) % vocab_size
-    for i in range(order, n_tokens):
-        queue = queues[state]
+    tokens[0] = token
+    for i in range(1, n_tokens):
+        queue = queues[token]
         if not queue:
             uniforms = generator.random(_BLOCK)
-            queue = queues[state] = np.searchsorted(cumulative_SV[state], uniforms).tolist()
+            queue = queues[token] = np.searchsorted(cumulative_SV[token], uniforms).tolist()
         token = queue.pop()
         tokens[i] = token
-        state = (state * vocab_size + token) % n_states
     return tokens

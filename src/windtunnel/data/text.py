@@ -122,7 +122,8 @@ class TextFiles:
         if b"\0" in piece:
             raise ValueError(
                 f"data.path: expected text, got {file}, which holds zero bytes as binary files do; "
-                "leave it out through data.pattern, such as data.pattern='*.txt'"
+                "leave it out through data.pattern, such as data.pattern='*.txt', or convert it to "
+                "UTF-8"
             )
         try:
             return piece.decode(), 0

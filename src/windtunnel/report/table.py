@@ -26,10 +26,10 @@ def percent(value: float | None) -> str:
 
 
 def count(value: float | None) -> str:
-    """A count in thousands or millions, or a dash where there is none."""
+    """A count in thousands, millions and so on, or a dash where there is none."""
     if value is None:
         return "-"
-    for size, unit in ((1e9, " B"), (1e6, " M"), (1e3, " k")):
+    for size, unit in ((1e12, " T"), (1e9, " B"), (1e6, " M"), (1e3, " k")):
         if value >= size:
             return f"{value / size:.3g}{unit}"
     return f"{value:.0f}"

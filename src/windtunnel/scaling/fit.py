@@ -20,9 +20,9 @@ from windtunnel.interfaces import Law
 from windtunnel.scaling import identify
 from windtunnel.scaling.noise import Noise, estimate
 from windtunnel.scaling.objective import SMALLEST_LOSS, LossKind, Objective, objective_of
-from windtunnel.scaling.points import Points, check_points, column
+from windtunnel.scaling.points import Points, check_points, columns_of, units_of
 from windtunnel.scaling.search import Starts, has_converged, search
-from windtunnel.scaling.solve import Problem
+from windtunnel.scaling.solve import Problem, exact
 
 
 @dataclass(frozen=True)
@@ -30,20 +30,23 @@ class Fit:
     """A law fitted to runs.
 
     parameters: coefficients by name, in the units of the columns as given. errors: their standard
-    errors by linear approximation, NaN on a bound. value: the objective. rms, rms_log: root mean
-    square residual in nats and in log loss. `scaled_P` holds the coefficients for the columns
-    divided by `units`, which refits work in.
+    errors by linear approximation, NaN on a bound. unidentified: coefficients that the data do not
+    fix. value: the objective. rms, rms_log: root mean square residual in nats and in log loss.
+    exact: whether the runs lie on the curve to rounding error. `scaled_P` holds the coefficients
+    for the columns divided by `units`, which refits work in.
     """
 
     law: Law
     parameters: dict[str, float]
     errors: dict[str, float]
+    unidentified: tuple[str, ...]
     value: float
     rms: float
     rms_log: float
     noise: Noise
     starts: Starts
     converged: bool
+    exact: bool
     warnings: tuple[str, ...]
     points: Points = field(repr=False)
     objective: Objective = field(repr=False)
@@ -60,7 +63,7 @@ class Fit:
         Raises:
             ValueError: a column of the law is missing, or not above 0.
         """
-        return {c: column(c, x) / self.units[c] for c in self.law.columns}
+        return {c: v / self.units[c] for c, v in columns_of(self.law, x).items()}
 
     def problem(self, loss_SM: ndarray) -> Problem:
         """The same fit to other losses [S, M] of the same runs."""
@@ -94,7 +97,7 @@ def fit(
     """
     objective = objective_of(loss_kind, delta)
     points = check_points(law, x, loss, weights)
-    units = {c: float(np.exp(np.log(v).mean())) for c, v in points.x.items()}
+    units = units_of(law, points.x)
     scaled = {c: v / units[c] for c, v in points.x.items()}
     problem = Problem(law, scaled, points.loss_M[None], points.weights_M, objective)
     if starts is None:
@@ -131,7 +134,15 @@ def _report(
     for each, at_P in ((problem, scaled_P), (natural, theta_P)):
         jacobian_MP = each.jacobian(at_P[None])[0] * np.sqrt(weights_M)[:, None]
         errors.append(identify.standard_errors(jacobian_MP, noise.mean_square, bound_P))
-    words = identify.warnings(law, scaled_P, errors[0], noise, points.loss_M)
+    lost = identify.unidentified(law, scaled_P, errors[0], noise, points.loss_M)
+    words = identify.warnings(law, scaled_P, lost, noise, points.loss_M)
+    value = float(problem.value(scaled_P[None])[0])
+    is_exact = value <= float(exact(problem)[0])
+    if is_exact and noise.degrees > 0:
+        words.append(
+            "the runs lie on the curve to rounding error: there is no noise that an interval could "
+            "be drawn from, so it has no width"
+        )
     converged = has_converged(problem, scaled_P)
     if not converged:
         words.append("the fit did not converge: its coefficients are where it stopped")
@@ -141,12 +152,14 @@ def _report(
         law=law,
         parameters=dict(zip(names, theta_P.tolist(), strict=True)),
         errors=dict(zip(names, errors[1].tolist(), strict=True)),
-        value=float(problem.value(scaled_P[None])[0]),
+        unidentified=lost,
+        value=value,
         rms=_rms(fitted_M - points.loss_M, weights_M),
         rms_log=_rms(np.log(fitted_M / points.loss_M), weights_M),
         noise=noise,
         starts=counts,
         converged=converged,
+        exact=is_exact,
         warnings=tuple(words),
         points=points,
         objective=problem.objective,

@@ -59,10 +59,10 @@ def standard_errors(jacobian_MP: ndarray, mean_square: float, bound_P: ndarray) 
     return errors_P
 
 
-def warnings(
+def unidentified(
     law: Law, theta_P: ndarray, errors_P: ndarray, noise: Noise, loss_M: ndarray
-) -> list[str]:
-    """What a reader must know before trusting the coefficients, in words.
+) -> tuple[str, ...]:
+    """Names of the coefficients that the data do not fix.
 
     Args:
         law: the fitted law.
@@ -71,7 +71,28 @@ def warnings(
         noise: the scatter of the runs.
         loss_M: losses of the fitted runs in nats [M].
     """
-    words = [*_bounded(law, theta_P, loss_M), *_unidentified(law, theta_P, errors_P, noise, loss_M)]
+    quantile = stats.t.ppf(0.975, noise.degrees) if noise.degrees > 0 else np.inf
+    names = []
+    for coefficient, value, error in zip(law.coefficients, theta_P, errors_P, strict=True):
+        yardstick = np.ptp(loss_M) if coefficient.name == law.constant else abs(value)
+        if np.isinf(error) or (error > 0 and quantile * error > LARGEST_SHARE * yardstick):
+            names.append(coefficient.name)
+    return tuple(names)
+
+
+def warnings(
+    law: Law, theta_P: ndarray, lost: tuple[str, ...], noise: Noise, loss_M: ndarray
+) -> list[str]:
+    """What a reader must know before trusting the coefficients, in words.
+
+    Args:
+        law: the fitted law.
+        theta_P: coefficients, with the columns in units of their geometric means [P].
+        lost: names of those that are not identified.
+        noise: the scatter of the runs.
+        loss_M: losses of the fitted runs in nats [M].
+    """
+    words = [*_bounded(law, theta_P, loss_M), *_unidentified(law, lost)]
     if noise.degrees < FEWEST_DEGREES:
         words.append(
             f"degrees of freedom left to estimate the noise: {max(noise.degrees, 0)}; add sizes or "
@@ -103,17 +124,9 @@ def _bounded(law: Law, theta_P: ndarray, loss_M: ndarray) -> list[str]:
     return words
 
 
-def _unidentified(
-    law: Law, theta_P: ndarray, errors_P: ndarray, noise: Noise, loss_M: ndarray
-) -> list[str]:
-    quantile = stats.t.ppf(0.975, noise.degrees) if noise.degrees > 0 else np.inf
-    words = []
-    for coefficient, value, error in zip(law.coefficients, theta_P, errors_P, strict=True):
-        constant = coefficient.name == law.constant
-        yardstick = np.ptp(loss_M) if constant else abs(value)
-        if np.isinf(error) or (error > 0 and quantile * error > LARGEST_SHARE * yardstick):
-            what = "the whole range of the fitted losses" if constant else "the value itself"
-            words.append(
-                f"{coefficient.name} is not identified: its 95 % interval is wider than {what}"
-            )
-    return words
+def _unidentified(law: Law, lost: tuple[str, ...]) -> list[str]:
+    return [
+        f"{name} is not identified: its 95 % interval is wider than "
+        + ("the whole range of the fitted losses" if name == law.constant else "the value itself")
+        for name in lost
+    ]

@@ -6,7 +6,8 @@ the target's own seeds. By bootstrap (`bootstrap.py`), its ends are quantiles ov
     f(x_new; theta*_r) + s_r e,    e normal, with the variance of the target (`noise.py`)
 
 on the scale of the objective; by profile likelihood, see `profile.py`. Intervals of coefficients
-are quantiles of theta*_r, or their profiles.
+are quantiles of theta*_r, or their profiles. `band_of` and `coefficients_of` read several answers
+off one set of refits.
 
 Axes: R resamples, M points, P coefficients.
 """
@@ -22,7 +23,7 @@ import numpy as np
 from numpy import ndarray
 
 from windtunnel.scaling import profile
-from windtunnel.scaling.bootstrap import Draw, resample
+from windtunnel.scaling.bootstrap import Draw, Resamples, resample
 from windtunnel.scaling.fit import Fit
 
 Method = Literal["bootstrap_residual", "bootstrap_parametric", "profile"]
@@ -115,13 +116,18 @@ def coefficient_intervals(
     Raises:
         ValueError: a setting is unusable, or the fit left no degree of freedom.
     """
-    _check(level, method, n_resamples, 1)
+    check_settings(level, method, n_resamples, 1)
     if method == "profile":
         return {
             name: Interval(*profile.coefficient_interval(fit, name, level))
             for name in fit.parameters
         }
     drawn = resample(fit, DRAWS[method], n_resamples, np.random.default_rng(seed))
+    return coefficients_of(fit, drawn, level)
+
+
+def coefficients_of(fit: Fit, drawn: Resamples, level: float) -> dict[str, Interval]:
+    """Lower and upper end of each coefficient by name, over refits that have been drawn."""
     theta_RP = fit.law.rescale(drawn.scaled_RP, fit.units)
     low_P, high_P = np.quantile(theta_RP, [(1 - level) / 2, (1 + level) / 2], axis=0)
     ends = map(Interval, low_P.tolist(), high_P.tolist())
@@ -137,7 +143,7 @@ def _predict(
     n_target_seeds: int,
     seed: int,
 ) -> tuple[Band, tuple[str, ...]]:
-    _check(level, method, n_resamples, n_target_seeds)
+    check_settings(level, method, n_resamples, n_target_seeds)
     loss_M = fit.predict(x_new)
     if method == "profile":
         columns = fit.law.columns
@@ -152,18 +158,39 @@ def _predict(
         return Band(loss_M, low_M, high_M), ()
     rng = np.random.default_rng(seed)
     drawn = resample(fit, DRAWS[method], n_resamples, rng)
+    return band_of(fit, drawn, x_new, level, n_target_seeds, rng), words_on(drawn)
+
+
+def band_of(
+    fit: Fit,
+    drawn: Resamples,
+    x_new: Mapping[str, ndarray],
+    level: float,
+    n_target_seeds: int,
+    rng: np.random.Generator,
+) -> Band:
+    """The prediction interval along a curve, over refits that have been drawn."""
     curve_RM = fit.objective.scale(fit.law.predict(drawn.scaled_RP, fit.scale(x_new)))
     spread = np.sqrt(fit.noise.target_variance(n_target_seeds))
     noise_RM = drawn.factor_R[:, None] * spread * rng.standard_normal(curve_RM.shape)
     ends_2M = np.quantile(curve_RM + noise_RM, [(1 - level) / 2, (1 + level) / 2], axis=0)
     low_M, high_M = fit.objective.unscale(ends_2M)
-    words = ()
+    return Band(fit.predict(x_new), low_M, high_M)
+
+
+def words_on(drawn: Resamples) -> tuple[str, ...]:
+    """What a reader must know of the refits."""
     if drawn.converged < FEWEST_CONVERGED:
-        words = (f"only {drawn.converged:.0%} of the bootstrap's refits converged",)
-    return Band(loss_M, low_M, high_M), words
+        return (f"only {drawn.converged:.0%} of the bootstrap's refits converged",)
+    return ()
 
 
-def _check(level: float, method: str, n_resamples: int, n_target_seeds: int) -> None:
+def check_settings(level: float, method: str, n_resamples: int, n_target_seeds: int) -> None:
+    """Refuses what no interval can be drawn with.
+
+    Raises:
+        ValueError: a setting is unusable.
+    """
     if not 0 < level < 1:
         raise ValueError(f"level: expected a probability between 0 and 1, such as 0.9; got {level}")
     if method not in get_args(Method):

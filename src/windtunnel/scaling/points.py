@@ -25,17 +25,36 @@ class Points:
     design_M: ndarray
 
 
-def column(name: str, x: Mapping[str, ndarray | float]) -> ndarray:
-    """The column called `name` as an array [M].
+def columns_of(law: Law, x: Mapping[str, ndarray | float]) -> dict[str, ndarray]:
+    """The columns that the law needs, as arrays [M].
 
     Raises:
-        ValueError: it is missing, or holds something other than finite numbers above 0.
+        ValueError: one is missing, or holds something other than finite numbers, above 0 where it
+            has a unit.
     """
-    if name not in x:
-        raise ValueError(f"column {name}: the law needs it; there are {', '.join(x) or 'none'}")
-    values_M = np.atleast_1d(np.asarray(x[name], float))
-    _check_positive(f"column {name}", values_M)
-    return values_M
+    positive = {name for group in law.unit_groups for name in group}
+    columns = {}
+    for name in law.columns:
+        if name not in x:
+            raise ValueError(f"column {name}: the law needs it; there are {', '.join(x) or 'none'}")
+        columns[name] = np.atleast_1d(np.asarray(x[name], float))
+        if name in positive:
+            _check_positive(f"column {name}", columns[name])
+        elif not np.isfinite(columns[name]).all():
+            bad = np.flatnonzero(~np.isfinite(columns[name])).tolist()
+            raise ValueError(
+                f"column {name}: expected finite numbers; got others in rows {bad}: leave them out"
+            )
+    return columns
+
+
+def units_of(law: Law, columns: Mapping[str, ndarray]) -> dict[str, float]:
+    """The geometric mean of each group of columns that share a unit; 1 for those without one."""
+    units = dict.fromkeys(law.columns, 1.0)
+    for group in law.unit_groups:
+        mean = np.mean([np.log(columns[name]).mean() for name in group])
+        units |= dict.fromkeys(group, float(np.exp(mean)))
+    return units
 
 
 def check_points(
@@ -46,7 +65,7 @@ def check_points(
     Raises:
         ValueError: a column is missing or unusable, or there are too few designs.
     """
-    columns = {c: column(c, x) for c in law.columns}
+    columns = columns_of(law, x)
     loss_M = np.atleast_1d(np.asarray(loss, float))
     weights_M = np.ones_like(loss_M) if weights is None else np.asarray(weights, float)
     lengths = {**{f"column {c}": v.size for c, v in columns.items()}, "weights": weights_M.size}

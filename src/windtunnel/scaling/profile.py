@@ -7,7 +7,8 @@ degrees of freedom (`noise.py`), and t Student's quantile, the interval holds al
 
 For a coefficient, v is the coefficient. For a prediction, v is the loss of the target, added to
 the runs as one more of weight s^2 / (variance of the target): so the interval holds the target's
-own noise, and is exactly Student's t interval where the law is linear.
+own noise, and is exactly Student's t interval where the law is linear. Where the runs lie on the
+curve there is no noise, and both ends are the value itself.
 
 Source: Bates and Watts, Nonlinear Regression Analysis and Its Applications, 1988, chapter 6; for a
 new run, the predictive profile likelihood of Bjornstad, Statistical Science 5, 1990.
@@ -41,11 +42,13 @@ def prediction_interval(
         ValueError: the fit is not by least squares, or left no degree of freedom.
     """
     limit = _limit(fit, level)
+    centre = float(fit.predict(x_new)[0])
+    if fit.exact:
+        return centre, centre
     old, new = fit.scale(fit.points.x), fit.scale(x_new)
     x = {c: np.append(old[c], new[c]) for c in old}
     weight = fit.noise.mean_square / fit.noise.target_variance(n_seeds)
     weights_M = np.append(fit.points.weights_M, weight)
-    centre = float(fit.predict(x_new)[0])
 
     def excess(value_S: ndarray) -> ndarray:
         n_S = len(value_S)
@@ -65,6 +68,8 @@ def coefficient_interval(fit: Fit, name: str, level: float) -> tuple[float, floa
         ValueError: the fit is not by least squares, or left no degree of freedom.
     """
     limit = _limit(fit, level)
+    if fit.exact:
+        return fit.parameters[name], fit.parameters[name]
     index = [c.name for c in fit.law.coefficients].index(name)
     ends = fit.law.coefficients[index].low, fit.law.coefficients[index].high
     points, theta_P = fit.points, np.array(list(fit.parameters.values()))

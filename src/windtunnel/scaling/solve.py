@@ -28,12 +28,16 @@ from windtunnel.interfaces import Law
 from windtunnel.scaling.objective import Objective
 
 FIRST_DAMPING, LEAST_DAMPING, MOST_DAMPING = 1e-2, 1e-12, 1e12
+BLOCK_NUMBERS = 2**15  # of a Jacobian that is worked on at once: what stays in a processor's cache
 EXACT = 1e-28  # objective below this share of the squared losses: rounding error, nothing to gain
 
 
 @dataclass(frozen=True)
 class Problem:
-    """One law, its points and its objective; losses may differ between problems [S, M]."""
+    """One law, its points and its objective.
+
+    Losses may differ between problems [S, M], and so may the weights, [M] where they do not.
+    """
 
     law: Law
     x: Mapping[str, ndarray]
@@ -42,10 +46,10 @@ class Problem:
     objective: Objective
 
     def take(self, rows: ndarray) -> Problem:
-        """The problems at `rows`; losses shared by all problems stay shared."""
-        if len(self.loss_SM) == 1:
-            return self
-        return Problem(self.law, self.x, self.loss_SM[rows], self.weights_M, self.objective)
+        """The problems at `rows`; what all problems share stays shared."""
+        loss_SM = self.loss_SM if len(self.loss_SM) == 1 else self.loss_SM[rows]
+        weights_M = self.weights_M if self.weights_M.ndim == 1 else self.weights_M[rows]
+        return Problem(self.law, self.x, loss_SM, weights_M, self.objective)
 
     def residual(self, theta_SP: ndarray) -> ndarray:
         """Residuals on the scale of the objective [S, M]."""
@@ -54,7 +58,7 @@ class Problem:
 
     def value(self, theta_SP: ndarray) -> ndarray:
         """The objective [S]."""
-        return self.objective.cost(self.residual(theta_SP)) @ self.weights_M
+        return np.vecdot(self.objective.cost(self.residual(theta_SP)), self.weights_M)
 
     def jacobian(self, theta_SP: ndarray) -> ndarray:
         """Derivative of the residuals by each coefficient [S, M, P]."""
@@ -63,12 +67,14 @@ class Problem:
 
     def expand(self, theta_SP: ndarray) -> tuple[ndarray, ndarray, ndarray]:
         """Objective [S], its gradient [S, P], and the curvature J'WJ [S, P, P]."""
-        residual_SM = self.residual(theta_SP)
+        fitted_SM = self.law.predict(theta_SP, self.x)
+        residual_SM = self.objective.scale(fitted_SM) - self.objective.scale(self.loss_SM)
         weight_SM = self.weights_M * self.objective.weight(residual_SM)
-        jacobian_SMP = self.jacobian(theta_SP)
+        slope_SM = self.objective.slope(fitted_SM)
+        jacobian_SMP = slope_SM[..., None] * self.law.gradient(theta_SP, self.x)
         weighted_SPM = (jacobian_SMP * weight_SM[..., None]).swapaxes(1, 2)
         gradient_SP = (weighted_SPM @ residual_SM[..., None])[..., 0]
-        value_S = self.objective.cost(residual_SM) @ self.weights_M
+        value_S = np.vecdot(self.objective.cost(residual_SM), self.weights_M)
         return value_S, gradient_SP, weighted_SPM @ jacobian_SMP
 
 
@@ -90,7 +96,7 @@ def bounds(law: Law, n_S: int) -> tuple[ndarray, ndarray]:
 
 def exact(problem: Problem) -> ndarray:
     """Objective below which nothing but rounding error is left [S] or [1]."""
-    return EXACT * (problem.objective.scale(problem.loss_SM) ** 2 @ problem.weights_M)
+    return EXACT * np.vecdot(problem.objective.scale(problem.loss_SM) ** 2, problem.weights_M)
 
 
 def free(theta_SP: ndarray, gradient_SP: ndarray, low_SP: ndarray, high_SP: ndarray) -> ndarray:
@@ -133,7 +139,7 @@ def minimise(
     n_steps: int,
     tolerance: float,
 ) -> Solution:
-    """Takes at most `n_steps` steps for every problem, all problems in one batch.
+    """Takes at most `n_steps` steps for every problem, many problems in one batch.
 
     Args:
         problem: the fits; its losses are [1, M] where all problems share them.
@@ -143,8 +149,20 @@ def minimise(
         n_steps: most steps that a problem takes.
         tolerance: largest cosine between residuals and Jacobian of a converged problem.
     """
+    n_S = len(theta_SP)
+    n_block = max(1, BLOCK_NUMBERS // (problem.loss_SM.shape[1] * theta_SP.shape[1]))
+    parts = []
     with np.errstate(all="ignore"):  # starts far off may overflow: their steps are refused
-        return _minimise(problem, theta_SP, low_SP, high_SP, n_steps, tolerance)
+        for first in range(0, n_S, n_block):
+            rows = np.arange(first, min(first + n_block, n_S))
+            start_SP, low, high = theta_SP[rows], low_SP[rows], high_SP[rows]
+            part = problem.take(rows)
+            parts.append(_minimise(part, start_SP, low, high, n_steps, tolerance))
+    return Solution(
+        np.concatenate([part.theta_SP for part in parts]),
+        np.concatenate([part.value_S for part in parts]),
+        np.concatenate([part.converged_S for part in parts]),
+    )
 
 
 def _minimise(

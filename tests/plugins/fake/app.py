@@ -18,7 +18,7 @@ from windtunnel import config, folder  # noqa: E402
 
 os.environ["FAKE"] = str(HERE)
 config.register_recipes(HERE / "recipes")
-config.register_resolvers()
+config.register_resolvers(HERE / "conf", HERE / "recipes")
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="train")

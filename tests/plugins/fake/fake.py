@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import time
+from pathlib import Path
 
 from windtunnel import config
 from windtunnel.interfaces import Curve, Evaluation, Job, Record
@@ -15,7 +16,15 @@ EMPTY = Curve()
 PAUSE = 0.02
 
 
+def prepare(cfg):
+    """Refuses the seed that the config or the file `refuse` names."""
+    file = Path("refuse")
+    if cfg.seed in (cfg.refuse, int(file.read_text()) if file.exists() else None):
+        raise ValueError(f"refuse: expected another seed, got {cfg.seed}; change it")
+
+
 def run(cfg, folder):
+    prepare(cfg)
     (folder / "config.json").write_text(json.dumps(config.plain(cfg)))
     saved = folder / "count.json"
     count = json.loads(saved.read_text()) if saved.exists() else 0

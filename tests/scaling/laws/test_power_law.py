@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
+from tests.scaling.laws.cases import Case
 from windtunnel.scaling.fit import fit
 from windtunnel.scaling.laws.power_law import PowerLaw
 
 N_C, ALPHA_N = 8.8e13, 0.076  # Kaplan et al. 2020, arXiv 2001.08361, equation 1.1
+
+CASE = Case(PowerLaw(), (N_C**ALPHA_N, -ALPHA_N), {"N": np.geomspace(1e6, 1e9, 12)}, {"N": 1e10})
 
 
 def test_point_of_kaplan() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from tests.scaling.laws.cases import LEAST, Case
 from windtunnel.scaling.fit import fit
 from windtunnel.scaling.interval import coefficient_intervals, predict
 from windtunnel.scaling.laws.power_law_constant import PowerLawConstant
@@ -13,7 +14,10 @@ from windtunnel.scaling.laws.power_law_constant import PowerLawConstant
 # as printed in fit_scale_loss_prediction.py of github.com/cofe-ai/Mu-scaling. N in 2^20.
 N_MI = np.array([8.53, 21.56, 39.09, 61.12, 87.65, 118.68, 154.21, 194.24, 676.48, 1446.72])
 LOSS = np.array([3.9181, 3.6054, 3.4431, 3.3542, 3.2902, 3.2478, 3.224, 3.1797, 3.0854, 3.0425])
-LEAST = {"loss_kind": "least_squares", "delta": None}
+
+CASE = Case(
+    PowerLawConstant(), (2.469, -0.423, 2.923), {"N": np.geomspace(5, 600, 20)}, {"N": 3000.0}
+)
 
 
 def test_first_seven_widths_give_the_published_coefficients() -> None:

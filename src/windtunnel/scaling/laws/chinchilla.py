@@ -30,6 +30,8 @@ class Chinchilla:
     name = "chinchilla"
     formula = "L = E + A / N^alpha + B / D^beta"
     columns = ("N", "D")
+    unit_groups = (("N",), ("D",))
+    response = "L"
     constant = "E"
     coefficients = (
         Coefficient("A", "loss in nats that one parameter would leave", 0.0, np.inf),

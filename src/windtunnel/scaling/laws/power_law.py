@@ -25,12 +25,17 @@ class PowerLaw:
     """L = a X^b over one column, usually the number of parameters N."""
 
     column: str = "N"
-    name = "power_law"
+    response = "L"
     constant = None
     coefficients = (
         Coefficient("a", "loss in nats at one unit of the column", 0.0, np.inf),
         Coefficient("b", "exponent: how fast the loss falls", -3.0, 0.0),
     )
+
+    @property
+    def name(self) -> str:
+        """Its name; the column belongs to it where it is not N."""
+        return "power_law" if self.column == "N" else f"power_law:{self.column}"
 
     @property
     def formula(self) -> str:
@@ -41,6 +46,11 @@ class PowerLaw:
     def columns(self) -> tuple[str, ...]:
         """The columns that the law needs."""
         return (self.column,)
+
+    @property
+    def unit_groups(self) -> tuple[tuple[str, ...], ...]:
+        """The column has a unit of its own."""
+        return ((self.column,),)
 
     def predict(self, theta_SP: ndarray, x: Mapping[str, ndarray]) -> ndarray:
         """Loss in nats [S, M]."""

@@ -28,13 +28,18 @@ class PowerLawConstant:
     """L = a X^b + c over one column, usually the number of parameters N."""
 
     column: str = "N"
-    name = "power_law_constant"
+    response = "L"
     constant = "c"
     coefficients = (
         Coefficient("a", "reducible loss in nats at one unit of the column", 0.0, np.inf),
         Coefficient("b", "exponent: how fast the reducible loss falls", -3.0, 0.0),
         Coefficient("c", "loss in nats of an infinite model", 0.0, np.inf),
     )
+
+    @property
+    def name(self) -> str:
+        """Its name; the column belongs to it where it is not N."""
+        return "power_law_constant" if self.column == "N" else f"power_law_constant:{self.column}"
 
     @property
     def formula(self) -> str:
@@ -45,6 +50,11 @@ class PowerLawConstant:
     def columns(self) -> tuple[str, ...]:
         """The columns that the law needs."""
         return (self.column,)
+
+    @property
+    def unit_groups(self) -> tuple[tuple[str, ...], ...]:
+        """The column has a unit of its own."""
+        return ((self.column,),)
 
     def predict(self, theta_SP: ndarray, x: Mapping[str, ndarray]) -> ndarray:
         """Loss in nats [S, M]."""
