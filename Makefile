@@ -46,9 +46,10 @@ test-all: $(VENV)/.dev  ## every test, the slow ones too; those for a GPU are sk
 test-faults: $(VENV)/.dev  ## only the tests that kill processes, fill disks and break files
 	$(PYTEST) -m faults
 
-bench: $(VENV)/.run  ## tokens/s against a bare PyTorch loop, and how fast things start
+bench: $(VENV)/.run  ## tokens/s against a bare PyTorch loop, how fast things start, fits against scipy
 	$(BIN)/python bench/throughput.py
 	$(BIN)/python bench/startup.py
+	$(BIN)/python bench/fit.py
 
 smoke: $(VENV)/.dev  ## every recipe, two steps
 	$(PYTEST) -k smoke

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
 import tempfile
 from pathlib import Path
@@ -18,6 +19,10 @@ MADE_HERE = "WINDTUNNEL_TEST_HOME" not in os.environ
 if MADE_HERE:
     os.environ["WINDTUNNEL_TEST_HOME"] = tempfile.mkdtemp(prefix="windtunnel-")
 HOME = Path(os.environ["WINDTUNNEL_TEST_HOME"])
+
+# A shell that starts tests in the background makes them deaf to Ctrl-C, which some tests send.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Set before anything imports torch, numpy, wandb or a hub client: they read these once.
 os.environ.update(

@@ -40,6 +40,17 @@ def test_compiling_needs_a_compiler_and_a_long_run(monkeypatch: pytest.MonkeyPat
     assert choices.choose_compile("auto", "cpu", 10_000_000) == (False, "no C++ compiler was found")
 
 
+@pytest.mark.parametrize("given", [True, False])
+def test_compiling_as_configured(given: bool) -> None:
+    assert choices.choose_compile(given, "cpu", 1000) == (given, "as configured")
+
+
+@pytest.mark.parametrize("given", ["off", "no", 1, None])
+def test_a_setting_of_compile_that_is_no_switch_is_refused(given: Any) -> None:
+    with pytest.raises(ValueError, match=r"trainer\.compile must be auto, true or false"):
+        choices.choose_compile(given, "cpu", 1000)
+
+
 def test_a_missing_accelerator_is_refused() -> None:
     if torch.cuda.is_available():
         pytest.skip("this machine has a GPU")

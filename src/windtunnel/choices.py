@@ -74,9 +74,17 @@ def has_native_bf16() -> bool:
 
 
 def choose_compile(setting: bool | str, accelerator: str, tokens: int) -> tuple[bool, str]:
-    """Whether to use `torch.compile`."""
+    """Whether to use `torch.compile`.
+
+    Raises:
+        ValueError: the setting is none of auto, true and false.
+    """
+    if isinstance(setting, bool):
+        return setting, "as configured"
     if setting != "auto":
-        return bool(setting), "as configured"
+        raise ValueError(
+            f"trainer.compile must be auto, true or false, got {setting!r}: choose one"
+        )
     if accelerator == "mps":
         return False, "torch.compile is young on mps"
     if tokens < SHORTEST_COMPILED_TOKENS:
