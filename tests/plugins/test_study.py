@@ -212,6 +212,15 @@ def test_a_finished_job_is_not_prepared_again(app: App, tmp_path: Path) -> None:
         (tmp_path / "refuse").unlink()
 
 
+def test_a_job_that_refuses_to_go_on_says_only_why(app: App) -> None:
+    done = app("-m", "+recipe=single", "seed=1,2", "late=1")
+    said = "late: expected another seed, got 1; change it"
+    assert (done.returncode, done.stderr) == (2, f"seed=1: {said}\n")
+    assert f"  {said}\n  log: " in done.stdout
+    assert "seed=2: finished" in done.stdout
+    assert "Traceback" not in done.stdout
+
+
 def test_a_failed_job_of_a_plain_sweep_leaves_the_others_alone(app: App) -> None:
     done = app("-m", "+recipe=single", "seed=1,2", "fail=1")
     assert done.returncode == 1

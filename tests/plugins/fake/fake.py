@@ -30,6 +30,8 @@ def run(cfg, folder):
     count = json.loads(saved.read_text()) if saved.exists() else 0
     sys.stdout.write(f"from {count}, threads {os.environ.get('OMP_NUM_THREADS')}\n")
     (folder / "starts").open("a").write(f"{count} {os.getpid()}\n")
+    if cfg.late == cfg.seed:
+        raise ValueError(f"late: expected another seed, got {cfg.seed}; change it")
     if cfg.fail == cfg.seed:
         raise RuntimeError(f"seed {cfg.seed} fails")
     if cfg.die == cfg.seed:
