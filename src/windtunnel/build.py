@@ -11,11 +11,11 @@ import torch
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig
-from torch import Tensor, nn
+from torch import nn
 
 from windtunnel.data.datamodule import TokenDataModule
 from windtunnel.evaluation import DomainLoss
-from windtunnel.interfaces import Multipliers
+from windtunnel.interfaces import Batch, Multipliers
 from windtunnel.model.parametrization import initialise, multipliers
 from windtunnel.optim.groups import parameter_groups
 from windtunnel.training import LanguageModelling, Objective
@@ -110,9 +110,9 @@ def build_training(
     )
 
 
-def empty_batch(cfg: DictConfig, device: torch.device) -> dict[str, Tensor | None]:
-    """Tokens, targets and documents of the shape and layout of a training batch, all zero."""
+def empty_batch(cfg: DictConfig, device: torch.device) -> Batch:
+    """A batch of the shape and layout of those in training, all zero."""
     shape = (cfg.batch.sequences // cfg.batch.accumulate, cfg.batch.length)
     zeros = torch.zeros(shape, dtype=torch.long, device=device)
     documents: Any = zeros.clone() if cfg.data.document_mask else None
-    return {"tokens_BT": zeros, "targets_BT": zeros.clone(), "documents_BT": documents}
+    return Batch(zeros, zeros.clone(), documents, zeros[:, 0].clone())

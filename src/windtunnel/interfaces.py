@@ -137,16 +137,37 @@ class LossOutput(NamedTuple):
     terms: dict[str, Tensor]
 
 
+class Projection(NamedTuple):
+    """Logits as a matrix product that nobody has carried out yet.
+
+    logits = cap(hidden W^T + bias), cap(z) = softcap tanh(z / softcap); hidden_BTD [B, T, D],
+    weight_VD [V, D], bias_V [V].
+    """
+
+    hidden_BTD: Tensor
+    weight_VD: Tensor
+    bias_V: Tensor | None = None
+    softcap: float | None = None
+
+
 class Head(Protocol):
-    """Turns hidden states [B, T, D] into logits [B, T, V]."""
+    """Turns hidden states [B, T, D] into logits [B, T, V].
+
+    A head whose logits are a matrix product also has `project`, which gives its two factors, so
+    that a loss may do without the logits; see `loss.projection`.
+    """
 
     def __call__(self, hidden_BTD: Tensor) -> Tensor: ...
 
 
 class Loss(Protocol):
-    """What training minimises, given hidden states [B, T, D], a head and targets [B, T]."""
+    """What training minimises, given hidden states [B, T, D], a head, and the batch.
 
-    def __call__(self, hidden_BTD: Tensor, head: Head, targets_BT: Tensor) -> LossOutput: ...
+    The same call evaluates: `LossOutput.nll_BT` is the plain negative log-likelihood whatever the
+    loss is.
+    """
+
+    def __call__(self, hidden_BTD: Tensor, head: Head, batch: Batch) -> LossOutput: ...
 
 
 class Schedule(Protocol):

@@ -217,7 +217,7 @@ def try_once(cfg: DictConfig, trainer: L.Trainer, module: LanguageModelling) -> 
     device = trainer.strategy.root_device
     objective = module.objective.to(device)
     with trainer.precision_plugin.forward_context():
-        objective(**empty_batch(cfg, device)).loss.backward()
+        objective(empty_batch(cfg, device)).loss.backward()
     objective.zero_grad(set_to_none=True)
 
 

@@ -26,10 +26,9 @@ class Objective(nn.Module):
         self.model: Any = model
         self.loss = loss
 
-    def forward(
-        self, tokens_BT: Tensor, targets_BT: Tensor, documents_BT: Tensor | None
-    ) -> LossOutput:
-        return self.loss(self.model(tokens_BT, documents_BT), self.model.head, targets_BT)
+    def forward(self, batch: Batch) -> LossOutput:
+        hidden_BTD = self.model(batch.tokens_BT, batch.documents_BT)
+        return self.loss(hidden_BTD, self.model.head, batch)
 
 
 class LanguageModelling(L.LightningModule):
@@ -66,7 +65,7 @@ class LanguageModelling(L.LightningModule):
         return (self.trainer.global_step + 1) % self._log_every == 0
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        output = self.objective(batch.tokens_BT, batch.targets_BT, batch.documents_BT)
+        output = self.objective(batch)
         if self.is_logged:
             self.log("train/loss", output.loss.detach())
             for name, term in output.terms.items():
@@ -86,7 +85,7 @@ class LanguageModelling(L.LightningModule):
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         # With gradients enabled the step runs the graph that training compiled already.
         with torch.enable_grad():
-            output = self.objective(batch.tokens_BT, batch.targets_BT, batch.documents_BT)
+            output = self.objective(batch)
         self.metric.update(output.nll_BT.detach(), batch.targets_BT, batch.domains_B)
 
     def on_validation_epoch_end(self) -> None:

@@ -53,6 +53,12 @@ class Launcher:
         return []
 
 
+def test_jobs_of_equal_cost_do_not_start_side_by_side() -> None:
+    rungs = [job(f"w{w}-s{s}", w, cost=float(w)) for w in (1, 2, 4) for s in (1, 2)]
+    names = [each.name for each in _stages.in_turns(rungs)]
+    assert names == ["w4-s1", "w2-s1", "w1-s1", "w4-s2", "w2-s2", "w1-s2"]
+
+
 def test_batches_follow_each_other_and_the_costliest_job_starts_first(tmp_path: Path) -> None:
     launcher = Launcher()
     assert _stages.work(Staged(), [], tmp_path, launcher) == []

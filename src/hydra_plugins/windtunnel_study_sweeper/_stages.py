@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -142,9 +143,22 @@ def work(study: Study, given: Sequence[str], folder: Path, launch: Launch) -> li
             return sorted(tried - set(records))
         planned.update({job.name: job for job in batch})
         _write_plan(folder, list(planned.values()))
-        batch.sort(key=lambda job: -job.cost)
-        launch([job_overrides(given, job, folder) for job in batch], len(tried), folder)
+        launch([job_overrides(given, job, folder) for job in in_turns(batch)], len(tried), folder)
         tried.update(job.name for job in batch)
+
+
+def in_turns(jobs: Sequence[Job]) -> list[Job]:
+    """The jobs, dearest first, but those of equal cost in separate rounds.
+
+    Equal cost means the same model: what the first of them compiles, the next one finds in the
+    cache, unless both start at once.
+    """
+    seen: Counter[float] = Counter()
+    turns: list[tuple[int, float, Job]] = []
+    for job in jobs:
+        turns.append((seen[job.cost], -job.cost, job))
+        seen[job.cost] += 1
+    return [job for *_, job in sorted(turns, key=lambda turn: turn[:2])]
 
 
 def refuse_stale(planned: Mapping[str, Job], records: Mapping[str, Record]) -> None:

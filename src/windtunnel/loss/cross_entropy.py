@@ -10,13 +10,14 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor
 
-from windtunnel.interfaces import IGNORE_INDEX, Head, LossOutput
+from windtunnel.interfaces import IGNORE_INDEX, Batch, Head, LossOutput
 
 
 class CrossEntropy:
     """Mean negative log-likelihood in nats per token, in float32."""
 
-    def __call__(self, hidden_BTD: Tensor, head: Head, targets_BT: Tensor) -> LossOutput:
+    def __call__(self, hidden_BTD: Tensor, head: Head, batch: Batch) -> LossOutput:
+        targets_BT = batch.targets_BT
         logits_BTV = head(hidden_BTD).float()
         nll_BT = F.cross_entropy(
             logits_BTV.flatten(0, 1),

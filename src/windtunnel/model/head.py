@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from windtunnel.interfaces import Base, Place, Role
+from windtunnel.interfaces import Base, Place, Projection, Role
 
 
 class LinearHead(nn.Module):
@@ -39,10 +39,14 @@ class LinearHead(nn.Module):
         self.softcap, self.multiplier = softcap, multiplier
 
     def forward(self, hidden_BTD: Tensor) -> Tensor:
-        logits_BTV = F.linear(hidden_BTD * (self.multiplier * self.scale), self.weight)
-        if self.softcap is None:
-            return logits_BTV
-        return self.softcap * torch.tanh(logits_BTV.float() / self.softcap)
+        hidden_BTD, weight_VD, bias_V, softcap = self.project(hidden_BTD)
+        logits_BTV = F.linear(hidden_BTD, weight_VD, bias_V)
+        return logits_BTV if softcap is None else softcap * torch.tanh(logits_BTV.float() / softcap)
+
+    def project(self, hidden_BTD: Tensor) -> Projection:
+        """The factors of the product: scaled hidden states [B, T, D] and the weight [V, D]."""
+        scaled_BTD = hidden_BTD * (self.multiplier * self.scale)
+        return Projection(scaled_BTD, self.weight, softcap=self.softcap)
 
     def roles(self, base: LinearHead) -> dict[str, Place]:
         (vocab_size, width), base_width = self.weight.shape, base.weight.shape[1]
