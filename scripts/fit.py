@@ -22,6 +22,7 @@ from windtunnel.report.outputs import check_outputs, write_whole
 from windtunnel.scaling.answer import Answer, answer
 from windtunnel.scaling.drawn import n_resamples
 from windtunnel.scaling.laws import listing
+from windtunnel.scaling.rates import Curves
 from windtunnel.scaling.request import Request, parse_target
 from windtunnel.scaling.table import read_table
 
@@ -66,6 +67,12 @@ def parser() -> argparse.ArgumentParser:
     out.add_argument("--bootstrap", type=int, metavar="RESAMPLES",
                      help="500 if not given; least squares then takes the profile")  # fmt: skip
     out.add_argument("--group", metavar="COLUMN", help="rows of one value share their noise")
+    out.add_argument("--curves", metavar="COLUMN",
+                     help="rows of one value are one training curve, with columns step and "
+                     "lr: laws of whole curves then have theirs")  # fmt: skip
+    out.add_argument("--warmup", type=int, default=0, metavar="STEPS", help="of the curves; 0")
+    out.add_argument("--decay", type=float, default=0.999,
+                     help="of the momentum in a curve's annealing area S2; 0.999")  # fmt: skip
     out.add_argument("--level", type=float, default=0.95, help="probability of intervals; 0.95")
     out.add_argument("--seed", type=int, default=0, help="of the bootstrap")
     out.add_argument("--out", type=Path, help="where to write the result as JSON")
@@ -93,6 +100,7 @@ def ask(given: argparse.Namespace) -> Answer:
         group=given.group,
         level=given.level,
         seed=given.seed,
+        curves=Curves(given.curves, given.decay, given.warmup) if given.curves else None,
     )
     table = read_table(given.table)
     terminal = Console(stderr=True)

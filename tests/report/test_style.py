@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from windtunnel.report import style
@@ -34,3 +35,9 @@ def test_a_figure_has_its_axes_title_and_footnote(tmp_path: Path) -> None:
     assert [label.get_text() for label in axes.get_xticklabels()] == ["100", "1k", "10k"]
     style.save(figure, tmp_path)
     assert (tmp_path / "figure.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_labels_are_spread_as_little_as_will_do() -> None:
+    assert style.spread([1.0, 3.0, 2.0], 0.5) == [1.0, 3.0, 2.0]
+    np.testing.assert_allclose(style.spread([2.0, 1.9], 0.5), [2.2, 1.7])
+    np.testing.assert_allclose(style.spread([1.0, 1.0, 1.0], 1.0), [0.0, 1.0, 2.0])

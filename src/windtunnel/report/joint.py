@@ -16,6 +16,8 @@ from rich.text import Text
 from windtunnel.report import style
 from windtunnel.report.table import checks, count, number, show, table, warnings
 
+LABEL_GAP = 0.05  # between labels of curves, as a share of the losses' range
+
 
 def report(result: dict[str, Any], folder: Path) -> None:
     """Prints the tables, and writes `table.txt` and `figure.png`."""
@@ -72,21 +74,26 @@ def _draw(
     groups = sorted({line[across] for line in points})
     colours = mpl.colormaps["viridis"]
     sign = {"n": "N", "tokens": "D"}
+    ends = []
     for index, value in enumerate(groups):
         colour = colours(0.78 * index / max(1, len(groups) - 1))
         own = [line for line in points if line[across] == value]
         axes.plot([x[along] for x in own], [x["loss"] for x in own], "o", color=colour,
                   markersize=5, markeredgecolor="white", markeredgewidth=0.6)  # fmt: skip
-        last = max(own, key=lambda line: line[along])
-        axes.annotate(f"{sign[across]} = {count(value)}", (last[along], last["loss"]),
-                      xytext=(6, 3), textcoords="offset points", fontsize=8,
-                      color=colour)  # fmt: skip
+        ends.append((max(own, key=lambda line: line[along]), colour))
         if result["parameters"] is not None:
             x = np.geomspace(min(p[along] for p in own), max(p[along] for p in own), 60)
             columns = {sign[along]: x, sign[across]: np.full_like(x, value)}
             axes.plot(x, law(result["parameters"], **columns), color=colour, linewidth=1.4)
     _draw_constant(axes, result)
     if points:
+        losses = [line["loss"] for line in points]
+        gap = LABEL_GAP * (max(losses) - min(losses))
+        heights = style.spread([last["loss"] for last, _ in ends], gap)
+        for (last, colour), height in zip(ends, heights, strict=True):
+            axes.annotate(f"{sign[across]} = {count(last[across])}", (last[along], height),
+                          xytext=(6, 0), textcoords="offset points", fontsize=8, va="center",
+                          color=colour)  # fmt: skip
         style.log_axis(axes, style.apart([p[along] for p in points]))
         axes.margins(x=0.16)
     if axes.get_legend_handles_labels()[0]:

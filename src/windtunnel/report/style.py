@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter, NullLocator
+from scipy.optimize import isotonic_regression
 
 from windtunnel.report.table import count
 
@@ -81,6 +83,15 @@ def apart(values: Sequence[float]) -> list[float]:
         if value >= kept[-1] * room and value * room <= known[-1]:
             kept.append(value)
     return kept + known[1:][-1:]
+
+
+def spread(values: Sequence[float], gap: float) -> list[float]:
+    """Heights for labels at these values: at least `gap` apart, in their order, least moved."""
+    order = np.argsort(values, kind="stable")
+    steps = gap * np.arange(len(values))
+    heights = np.empty(len(values))
+    heights[order] = isotonic_regression(np.asarray(values, float)[order] - steps).x + steps
+    return heights.tolist()
 
 
 def save(figure: Figure, folder: Path) -> None:

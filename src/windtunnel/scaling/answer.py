@@ -18,6 +18,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+from numpy import ndarray
 
 from windtunnel.interfaces import Law
 from windtunnel.scaling.bootstrap import resample
@@ -28,6 +29,7 @@ from windtunnel.scaling.fit import Fit, fit
 from windtunnel.scaling.interval import check_settings
 from windtunnel.scaling.laws import by_name, listing
 from windtunnel.scaling.optimum import parametric
+from windtunnel.scaling.rates import knowing, with_areas
 from windtunnel.scaling.request import Data, Request, data_of, is_given, taken
 from windtunnel.scaling.table import Table
 
@@ -52,7 +54,13 @@ def answer(request: Request, table: Table, done: Callable[[int], None] = lambda 
     """
     check_settings(request.level, "bootstrap_residual", n_resamples(request), 1)
     rows = taken(request, table)
-    law, ranking = choose(request, rows) if request.law == AUTO else (by_name(request.law), [])
+    schedules: tuple[ndarray, ...] = ()
+    if request.curves is not None:
+        rows, schedules = with_areas(rows, request.columns, request.curves)
+    law, ranking = (
+        choose(request, rows, schedules) if request.law == AUTO else (by_name(request.law), [])
+    )
+    law = knowing(law, schedules)
     data = data_of(law, request, rows)
     own = data.fitted()
     settings: dict[str, Any] = {"loss_kind": request.loss_kind, "delta": request.delta}
@@ -89,7 +97,9 @@ def answer(request: Request, table: Table, done: Callable[[int], None] = lambda 
     return Answer(plain(values), _drawing(drawn, data))
 
 
-def choose(request: Request, table: Table) -> tuple[Law, list[dict[str, Any]]]:
+def choose(
+    request: Request, table: Table, schedules: tuple[ndarray, ...] = ()
+) -> tuple[Law, list[dict[str, Any]]]:
     """The law that predicts the largest rows best from the others, and how all of them did.
 
     Raises:
@@ -97,7 +107,7 @@ def choose(request: Request, table: Table) -> tuple[Law, list[dict[str, Any]]]:
     """
     given = request.expressions()
     ranking = []
-    for law in listing():
+    for law in (knowing(each, schedules) for each in listing()):
         if not all(is_given(name, given, table) for name in (*law.columns, law.response)):
             continue
         line: dict[str, Any] = {"law": law.name, "mape": None, "max_error": None, "why_not": None}

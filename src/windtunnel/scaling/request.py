@@ -18,6 +18,7 @@ from windtunnel.interfaces import Law
 from windtunnel.scaling.comparable import check_comparable
 from windtunnel.scaling.objective import LossKind
 from windtunnel.scaling.query import Expression, parse
+from windtunnel.scaling.rates import Curves
 from windtunnel.scaling.table import Table, parse_columns
 
 
@@ -29,7 +30,8 @@ class Request:
     where, holdout: conditions on rows. targets: columns of each run to predict. budgets: FLOPs to
     find the best N and D for. loss_kind, delta: what the fit minimises. n_resamples: of a
     bootstrap, None for the default. group: column whose rows of one value share their noise.
-    level: probability that intervals claim. seed: of the bootstrap.
+    level: probability that intervals claim. seed: of the bootstrap. curves: what tells training
+    curves apart, for a law of whole curves.
     """
 
     law: str
@@ -44,6 +46,7 @@ class Request:
     group: str | None
     level: float
     seed: int
+    curves: Curves | None = None
 
     def expressions(self) -> dict[str, Expression]:
         """What the columns that were named are made from.
