@@ -99,6 +99,12 @@ def test_the_curve_of_an_unseen_schedule_is_predicted(unseen: str, tmp_path: Pat
     assert json.loads(json.dumps(result, allow_nan=False)) == result
 
 
+def test_schedules_end_where_the_runs_do(tmp_path: Path) -> None:
+    """A budget of 409,000 tokens trained 400,000: whole steps between whole evaluations."""
+    result = run(made_study(total_tokens=TOTAL + 9_000), tmp_path)
+    assert result["mape"] < 1e-4
+
+
 def test_the_prediction_is_written_before_the_unseen_schedule_is_proposed(tmp_path: Path) -> None:
     study = made_study(seeds=2)
     first = study.propose({}, tmp_path)

@@ -121,6 +121,8 @@ def test_without_probes_nothing_is_claimed(tmp_path: Path) -> None:
     assert not any(result["approaches"].values())
     assert any("probes" in words for words in result["warnings"])
     assert len(study.plan()) == 3 + len(WIDTHS) * len(BUDGETS)
+    # A plan is checked before anything runs: what a budget buys is not known, and not 0.
+    assert all(job.overrides.get("budget.tokens", 1) > 0 for job in study.plan())
 
 
 def test_a_diverged_run_is_named(tmp_path: Path) -> None:

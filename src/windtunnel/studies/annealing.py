@@ -146,8 +146,11 @@ class Annealing:
         return {"tokens": tokens} | forecast(self.law, self.method, seen, unseen)
 
     def _areas(self, name: str, tokens: Sequence[int], tokens_per_step: int) -> Areas:
-        """S1 and S2 of a schedule at the given training tokens."""
-        lr_T = rates(self.schedules[name], self.lr, self.total_tokens, tokens_per_step)
+        """S1 and S2 of a schedule at the given training tokens, of which the last end the run.
+
+        A run takes its budget in whole steps and evaluations, and its schedule ends with it.
+        """
+        lr_T = rates(self.schedules[name], self.lr, tokens[-1], tokens_per_step)
         return areas_at(
             lr_T, tokens, tokens_per_step, decay=self.decay, warmup_tokens=self.warmup_tokens
         )

@@ -144,7 +144,7 @@ class IsoFlop:
     def plan(self) -> Sequence[Job]:
         """The probes, and one job per width, budget and seed, whose tokens are not yet known."""
         cells = [(w, c, s) for c in self.budgets_flops for w in self.widths for s in self.seeds]
-        return [*self.probes(), *(_job(w, 0, c, s) for w, c, s in cells)]
+        return [*self.probes(), *(_job(w, None, c, s) for w, c, s in cells)]
 
     def propose(self, records: Mapping[str, Record], folder: Path) -> Sequence[Job]:
         """The probes; then the grid."""
@@ -189,6 +189,7 @@ class IsoFlop:
         return line
 
 
-def _job(width: int, tokens: int, flops: float, seed: int) -> Job:
-    overrides = {"model.width": width, "budget.tokens": tokens, "seed": seed}
+def _job(width: int, tokens: int | None, flops: float, seed: int) -> Job:
+    overrides = {"model.width": width, "seed": seed}
+    overrides |= {} if tokens is None else {"budget.tokens": tokens}
     return Job(f"w{width}-c{flops:.3g}-s{seed}", "grid", overrides, cost=flops / 1e10 / width)
