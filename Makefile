@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: run setup test check test-all test-faults bench smoke help
+.PHONY: run setup test check test-all test-faults bench bench-losses smoke help
 
 # RUN_ARGS goes to train.py, PIP_ARGS to pip, PYTEST_ARGS to pytest.
 PYTHON ?= python3
@@ -55,6 +55,9 @@ bench: $(VENV)/.run  ## tokens/s against a bare PyTorch loop, how fast things st
 	$(BIN)/python bench/throughput.py
 	$(BIN)/python bench/startup.py
 	$(BIN)/python bench/fit.py
+
+bench-losses: $(VENV)/.run  ## time and memory of the cross-entropy backends
+	$(BIN)/python bench/losses.py
 
 smoke: $(VENV)/.dev  ## every recipe, two steps
 	$(PYTEST) -k smoke

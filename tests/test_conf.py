@@ -49,6 +49,12 @@ def chosen_by(defaults: list[Any], group: str) -> Iterator[str]:
                     yield f"{place.strip('/')}/{option}".strip("/")
 
 
+def compared(values: dict[str, Any]) -> list[str]:
+    """What the variants of a recipe's study choose, as `group/option`."""
+    variants = (values.get("study") or {}).get("variants") or {}
+    return [f"{key}/{value}" for own in variants.values() for key, value in own.items()]
+
+
 def used(root: Path) -> set[str]:
     """The choices that the defaults or a recipe make, and those that these make in turn."""
     recipes = sorted((root / "recipes").glob("*/recipe.yaml"))
@@ -56,9 +62,8 @@ def used(root: Path) -> set[str]:
     found: set[str] = set()
     while todo:
         path, group = todo.pop()
-        for choice in chosen_by(
-            (yaml.safe_load(path.read_text()) or {}).get("defaults", []), group
-        ):
+        values = yaml.safe_load(path.read_text()) or {}
+        for choice in [*chosen_by(values.get("defaults", []), group), *compared(values)]:
             file = root / f"conf/{choice}.yaml"
             if choice not in found and file.exists():
                 found.add(choice)
@@ -104,6 +109,11 @@ def test_an_unused_choice_is_seen(tmp_path: Path) -> None:
     (tmp_path / "recipes/r/recipe.yaml").write_text("defaults: [{override /x: y}, other]")
     assert used(tmp_path) == {"loss/ce", "model/gpt", "model/norm/rms", "x/y"}
     assert unaccounted(tmp_path) == ["conf/loss/z.yaml is used by no recipe"]
+    (tmp_path / "recipes/v").mkdir()
+    compare = "study: {variants: {plain: {}, z: {loss: z, loss.weight: 1}}}"
+    (tmp_path / "recipes/v/recipe.yaml").write_text(compare)
+    assert unaccounted(tmp_path) == []
+    (tmp_path / "recipes/v/recipe.yaml").unlink()
     (tmp_path / "README.md").write_text("| `loss=z` | unproven |")
     assert unaccounted(tmp_path) == []
     (tmp_path / "README.md").write_text("| `loss=z`, `loss=gone` | unproven |")

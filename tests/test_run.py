@@ -150,7 +150,7 @@ def test_accumulated_batches_train_as_whole_ones(corpus, whole, tmp_path) -> Non
     assert record.train_curve.values == pytest.approx(whole[1].train_curve.values, abs=1e-4)
 
 
-@pytest.mark.parametrize("mask", [False, True])
+@pytest.mark.parametrize("mask", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_compiled_training_gives_the_losses_of_eager_training(corpus, tmp_path, mask) -> None:
     """To 1e-4 over 20 steps; the checkpoints have the same keys."""
     overrides = settings(corpus, tmp_path, f"data.document_mask={mask}")

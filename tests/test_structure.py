@@ -48,7 +48,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "catalogue": {"guards"},
     "config": {"catalogue", "guards"},
     # Everything else arrives by `_target_`.
-    "build": {"model", "data", "optim", "training", "evaluation"},
+    "build": {"checkpoint", "model", "data", "optim", "training", "evaluation"},
     "run": {
         "build",
         "budget",

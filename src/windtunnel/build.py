@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,13 @@ from typing import Any
 import torch
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
-from omegaconf import DictConfig
-from torch import nn
+from omegaconf import DictConfig, OmegaConf
+from torch import Tensor
 
+from windtunnel.checkpoint import checkpoint_path, load_weights
 from windtunnel.data.datamodule import TokenDataModule
 from windtunnel.evaluation import DomainLoss
-from windtunnel.interfaces import Batch, Multipliers
+from windtunnel.interfaces import Batch, Multipliers, Parametrized, Record
 from windtunnel.model.parametrization import initialise, multipliers
 from windtunnel.optim.groups import parameter_groups
 from windtunnel.training import LanguageModelling, Objective
@@ -48,8 +50,29 @@ def check_parts(cfg: DictConfig, total_tokens: int) -> None:
         ValueError: a part refuses its settings.
     """
     with torch.device("meta"):
-        build_model(cfg, vocab_size=8)
+        model, table = build_model(cfg, vocab_size=8)
+        groups = build_groups(cfg, model, table)
+    for group in groups:
+        group["params"] = [without_memory(parameter) for parameter in group["params"]]
+    make(cfg.optim.build)(groups)
     make(cfg.schedule)(0, total_tokens)
+    make(cfg.loss)
+
+
+def build_groups(
+    cfg: DictConfig, model: Parametrized, table: dict[str, Multipliers]
+) -> list[dict[str, Any]]:
+    """Parameter groups for the optimiser."""
+    settings = {key: value for key, value in cfg.optim.items() if key in GROUP_SETTINGS}
+    return parameter_groups(model, table, **settings)
+
+
+GROUP_SETTINGS = ("update_rule", "lr", "eps", "weight_decay", "weight_decay_mode")
+
+
+def without_memory(parameter: Tensor) -> Tensor:
+    """A stand-in of the same shape on the processor, for an optimiser that will not step."""
+    return torch.zeros(()).expand(parameter.shape).requires_grad_()
 
 
 def build_data(cfg: DictConfig) -> TokenDataModule:
@@ -78,22 +101,14 @@ DATA_SETTINGS = ("eval_tokens", "held_out", "document_mask", "workers")
 
 def build_training(
     cfg: DictConfig,
-    model: nn.Module,
+    model: Any,
     table: dict[str, Multipliers],
     data: TokenDataModule,
     total_tokens: int,
     tokens_per_step: int,
 ) -> LanguageModelling:
     """The objective with its optimiser, schedule and metric."""
-    optim = cfg.optim
-    groups = parameter_groups(
-        model,
-        table,
-        lr=optim.lr,
-        eps=optim.eps,
-        weight_decay=optim.weight_decay,
-        weight_decay_mode=optim.weight_decay_mode,
-    )
+    groups = build_groups(cfg, model, table)
     schedule = make(cfg.schedule)
 
     def lr_at(step: int) -> float:
@@ -102,10 +117,10 @@ def build_training(
 
     return LanguageModelling(
         Objective(model, make(cfg.loss)),
-        partial(make(optim.build), groups),
+        partial(make(cfg.optim.build), groups),
         lr_at,
         DomainLoss(data.domains, data.bytes_per_token, data.overall_bytes_per_token),
-        optim.clip_norm,
+        cfg.optim.clip_norm,
         cfg.trainer.log_every_n_steps,
     )
 
@@ -116,3 +131,71 @@ def empty_batch(cfg: DictConfig, device: torch.device) -> Batch:
     zeros = torch.zeros(shape, dtype=torch.long, device=device)
     documents: Any = zeros.clone() if cfg.data.document_mask else None
     return Batch(zeros, zeros.clone(), documents, zeros[:, 0].clone())
+
+
+# -------------------------------------------------------------------------------- trained models
+
+
+def load_model(*, folder: str) -> Any:
+    """The model that the job in `folder` trained, for a part such as a loss with a teacher.
+
+    Raises:
+        ValueError: the folder holds no job that has trained.
+    """
+    record = record_of(folder)
+    model, _ = build_model(OmegaConf.create(record.config), record.data["vocab_size"])
+    load_weights(model, checkpoint_path(Path(folder).expanduser()), "objective.model.")
+    return model
+
+
+LOADS = f"{__name__}.{load_model.__name__}"
+
+
+def loaded_jobs(cfg: DictConfig, data: TokenDataModule) -> list[str]:
+    """Ids of the jobs whose trained models the loss uses.
+
+    Raises:
+        ValueError: a folder holds no such job, or its model cannot read this job's batches.
+    """
+    found = []
+    for folder in folders_loaded(OmegaConf.to_container(cfg.loss, resolve=True)):
+        record = record_of(folder)
+        if record.data["tokenizer"] != data.store.meta["tokenizer"]:
+            raise ValueError(
+                f"loss.teacher.folder must be a job with the tokenizer of this one, got {folder}, "
+                f"whose {record.data['vocab_size']} token ids mean something else than the "
+                f"{data.vocab_size} here: train the teacher on the same data and tokenizer"
+            )
+        length = record.config["batch"]["length"]
+        if length < cfg.batch.length:
+            raise ValueError(
+                f"loss.teacher.folder must be a job whose batch.length is at least "
+                f"{cfg.batch.length}, got {folder} with {length}: shorten batch.length, or train "
+                "another teacher"
+            )
+        found.append(record.job)
+    return found
+
+
+def folders_loaded(values: Any) -> Iterator[str]:
+    """The folders given to `load_model`, anywhere in a part's values."""
+    if isinstance(values, Mapping):
+        if values.get("_target_") == LOADS:
+            yield values["folder"]
+        for value in values.values():
+            yield from folders_loaded(value)
+
+
+def record_of(folder: str) -> Record:
+    """The record of the job in `folder`.
+
+    Raises:
+        ValueError: there is none.
+    """
+    try:
+        return Record.load(Path(folder).expanduser())
+    except FileNotFoundError as error:
+        raise ValueError(
+            f"loss.teacher.folder must be the folder of a job that has trained, got {folder}, "
+            "which has no record.json: give outputs/NAME/DIGEST"
+        ) from error

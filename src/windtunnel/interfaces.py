@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 RECORD_SCHEMA_VERSION = 1
 IGNORE_INDEX = -100
 
-UpdateRule = Literal["adam", "sgd", "muon"]
+UpdateRule = Literal["adam", "sgd", "muon", "relative"]
 
 
 # ------------------------------------------------------------------------------- parametrisation
@@ -49,19 +49,26 @@ class Role(StrEnum):
     OUTER_VECTOR = "outer_vector"
     SCORE = "score"
 
+    @property
+    def is_hidden(self) -> bool:
+        """Whether it is a matrix of which both sides grow."""
+        return self in (Role.HIDDEN, Role.QUERY, Role.WRITER)
+
 
 class Base(NamedTuple):
-    """Fan-in and fan-out of the same parameter in the base model."""
+    """Fan-in, fan-out and heads of the same parameter in the base model."""
 
     fan_in: int
     fan_out: int
+    heads: int = 1
 
 
 @dataclass(frozen=True)
 class Place:
     """Where one parameter stands: its role, its two sides, the same sides in the base model.
 
-    `start` says what it holds before training: a normal draw, zeros, or ones.
+    `start` says what it holds before training: a normal draw, zeros, or ones. `heads` says of how
+    many matrices, one per head, its rows are a stack.
     """
 
     role: Role
@@ -69,6 +76,7 @@ class Place:
     fan_out: int
     base: Base
     start: Literal["normal", "zeros", "ones"] = "normal"
+    heads: int = 1
 
 
 @dataclass(frozen=True)

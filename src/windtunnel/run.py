@@ -21,7 +21,15 @@ from omegaconf import DictConfig
 
 from windtunnel import ddp, provenance
 from windtunnel.budget import Budget, plan
-from windtunnel.build import build_data, build_model, build_training, check_parts, empty_batch, make
+from windtunnel.build import (
+    build_data,
+    build_model,
+    build_training,
+    check_parts,
+    empty_batch,
+    loaded_jobs,
+    make,
+)
 from windtunnel.callbacks.facts import JobFacts
 from windtunnel.callbacks.loggers import close
 from windtunnel.callbacks.progress import write_progress
@@ -71,6 +79,7 @@ def prepare(cfg: DictConfig) -> tuple[Budget, TokenDataModule]:
     check_parts(cfg, budget.tokens)
     data = build_data(cfg)
     data.build(say_progress if cfg.trainer.progress and sys.stderr.isatty() else None)
+    loaded_jobs(cfg, data)
     return budget, data
 
 
@@ -146,7 +155,7 @@ def describe(
         data=data.digests,
         versions=provenance.versions(),
         git=provenance.git_state(Path(__file__)),
-        inputs=[],
+        inputs=loaded_jobs(cfg, data),
         warnings=doubts(data, budget.tokens, cfg.data.eval_tokens),
         folder=folder,
         checkpoint=checkpoint_path(folder),

@@ -22,7 +22,9 @@ HEAD = {"tied": False, "zero": False, "softcap": None, "multiplier": 1.0}
 def make_gpt(vocab_size: int = 61, length: int = 12, **changes: Any) -> GPT:
     """A GPT of width 32 and depth 2, at its base shape unless changed."""
     attention = partial(SoftmaxAttention, **ATTENTION | changes.pop("attention", {}))
-    head = partial(LinearHead, **HEAD | changes.pop("head", {}))
+    head = changes.pop("head", {})
+    if isinstance(head, dict):
+        head = partial(LinearHead, **HEAD | head)
     settings = {
         "width": 32,
         "depth": 2,

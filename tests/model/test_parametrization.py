@@ -30,6 +30,9 @@ TABLE_8 = {
     (Role.INPUT, "sgd"): (1, 4, 0.25, 1, 1),
     (Role.OUTPUT, "sgd"): (1, 4, 0.25, 1, 0.25),
     (Role.HIDDEN, "muon"): (0.5, 1, 1, 0.25, 1),
+    (Role.HIDDEN, "relative"): (0.5, 0.5, 2, 0.25, 1),
+    (Role.INPUT, "relative"): (1, 1, 1, 1, 1),
+    (Role.OUTPUT, "relative"): (1, 1, 1, 1, 0.25),
 }
 FANS = {Role.INPUT: (50, 128), Role.VECTOR: (1, 128), Role.OUTER_VECTOR: (1, 128)}
 BASES = {Role.INPUT: Base(50, 32), Role.VECTOR: Base(1, 32), Role.OUTER_VECTOR: Base(1, 32)}
@@ -134,6 +137,11 @@ def test_a_parameter_without_a_role_is_refused() -> None:
     model.blocks[0].extra = nn.Parameter(torch.zeros(3))
     with pytest.raises(ValueError, match=r"needs a role, but blocks\.0\.extra of GPT has none"):
         multipliers(model, mup, "adam")
+
+
+def test_an_unknown_update_rule_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"optim\.update_rule must be one of adam, sgd, muon, rel"):
+        multipliers(make_gpt(), mup, "newton")  # type: ignore[arg-type]
 
 
 def test_the_table_has_a_row_for_every_name() -> None:

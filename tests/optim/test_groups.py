@@ -4,10 +4,11 @@ import pytest
 import torch
 
 from tests.model.parts import drawn_gpt, make_gpt
+from windtunnel.interfaces import Base, Place, Role
 from windtunnel.model.parametrization import multipliers, mup
-from windtunnel.optim.groups import decay, parameter_groups
+from windtunnel.optim.groups import decay, matrix_in_base, parameter_groups
 
-SETTINGS = {"lr": 0.01, "eps": 1e-8, "weight_decay": 0.1}
+SETTINGS = {"update_rule": "adam", "lr": 0.01, "eps": 1e-8, "weight_decay": 0.1}
 
 
 def groups_of(width: int, mode, **changes):
@@ -51,6 +52,49 @@ def test_a_tied_table_is_optimised_once() -> None:
 def test_unknown_mode_is_refused() -> None:
     with pytest.raises(ValueError, match="weight_decay_mode must be coupled, mup or independent"):
         decay("wrong", 0.1, 0.01, 1.0)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"lr": 0.0}, r"optim\.lr must be above 0, got 0\.0"),
+        ({"lr": -0.1}, r"optim\.lr must be above 0, got -0\.1"),
+        ({"weight_decay": -0.1}, r"optim\.weight_decay must be 0 or more, got -0\.1"),
+    ],
+)
+def test_rates_that_could_not_train_are_refused(change, message) -> None:
+    model = make_gpt()
+    table = multipliers(model, mup, "adam")
+    with pytest.raises(ValueError, match=message):
+        parameter_groups(model, table, weight_decay_mode="mup", **SETTINGS | change)
+
+
+def test_only_what_the_rule_needs_splits_groups() -> None:
+    """Hidden or not under Adam; under Muon the shape in the base model as well."""
+    model = make_gpt()
+    table = multipliers(model, mup, "adam")
+    table = {name: type(row)(1, 1, 1, 1, 1) for name, row in table.items()}
+    plain = parameter_groups(model, table, weight_decay_mode="mup", **SETTINGS)
+    assert [(g["hidden"], g["weight_decay"]) for g in plain] == [
+        (False, 0.1), (False, 0.0), (True, 0.1)
+    ]  # fmt: skip
+    muon = SETTINGS | {"update_rule": "muon"}
+    groups = parameter_groups(model, table, weight_decay_mode="mup", **muon)
+    shapes = {(g["base_shape"], g["heads"]) for g in groups if g["hidden"]}
+    assert shapes == {
+        ((32, 32), (4, 4)), ((32, 32), (1, 1)), ((128, 32), (1, 1)), ((32, 128), (1, 1))
+    }  # fmt: skip
+    wide = make_gpt(width=64)
+    groups = parameter_groups(wide, multipliers(wide, mup, "muon"), weight_decay_mode="mup", **muon)
+    assert group_of(wide, groups, "blocks.0.attention.query.weight")["heads"] == (8, 4)
+    assert group_of(wide, groups, "blocks.0.mlp.up.weight")["base_shape"] == (128, 32)
+
+
+@pytest.mark.parametrize(("shape", "heads"), [((4, 3, 2), 1), ((6,), 1), ((6, 4), 4)])
+def test_what_muon_cannot_take_is_named_with_its_role(shape, heads) -> None:
+    place = Place(Role.WRITER, 3, 4, Base(3, 4), heads=heads)
+    with pytest.raises(ValueError, match=r"got blocks\.0\.experts \(role writer\) of shape \["):
+        matrix_in_base("blocks.0.experts", torch.zeros(shape), place)
 
 
 def test_ten_steps_equal_plain_adamw_at_the_base_shape() -> None:

@@ -28,10 +28,12 @@ class Linear(nn.Linear):
         output = F.linear(input, self.weight)
         return output if self.scale == 1.0 else output * self.scale
 
-    def place(self, role: Role, base: Linear, start: Start = "normal") -> Place:
-        """Where the matrix stands, given the same matrix in the base model."""
-        fans = Base(base.in_features, base.out_features)
-        return Place(role, self.in_features, self.out_features, fans, start)
+    def place(
+        self, role: Role, base: Linear, start: Start = "normal", heads: tuple[int, int] = (1, 1)
+    ) -> Place:
+        """Where the matrix stands, given the same matrix, and its heads, in the base model."""
+        fans = Base(base.in_features, base.out_features, heads[1])
+        return Place(role, self.in_features, self.out_features, fans, start, heads[0])
 
 
 def prefix(name: str, places: dict[str, Place]) -> dict[str, Place]:

@@ -14,18 +14,19 @@ Source: Yang et al. 2022, arXiv 2203.03466, table 8 (muP; table 3 is the same wi
 multiplier, and the two are never mixed); SGD as in its table 8, Muon by the spectral condition,
 Yang et al. 2023, arXiv 2310.17813; CompleteP: Dey et al. 2025, arXiv 2505.01618. Weight decay is
 given so that lr * decay stays free of width (arXiv 2203.03466, appendix; see `optim.groups`).
+An update `relative` to the size of its parameter (Adafactor) shrinks as a hidden matrix does, by
+m^-1/2, so that a learning rate with m^-1/2 more gives Adam's m^-1; this last rule is ours.
 """
 
 from __future__ import annotations
 
 from dataclasses import asdict, replace
-from typing import Any
+from typing import Any, get_args
 
 import torch
 
 from windtunnel.interfaces import Base, Multipliers, Parametrized, Place, Role, Rule, UpdateRule
 
-HIDDEN = (Role.HIDDEN, Role.QUERY, Role.WRITER)
 UNIT = Multipliers(init_std=1.0, lr=1.0, weight_decay=1.0, eps=1.0, forward=1.0)
 
 
@@ -56,8 +57,9 @@ def mup(
     start = standard(role, fan_in, fan_out, base, depth, base_depth, update_rule)
     if role is Role.SCORE:
         return replace(start, forward=m_in**-0.5)
-    if role in HIDDEN:
-        lr = {"adam": 1 / m_in, "sgd": m_out / m_in, "muon": (m_out / m_in) ** 0.5}[update_rule]
+    if role.is_hidden:
+        rates = {"adam": 1 / m_in, "sgd": m_out / m_in, "muon": (m_out / m_in) ** 0.5}
+        lr = (rates | {"relative": m_in**-0.5})[update_rule]
         std = start.init_std * m_in**-0.5
         return Multipliers(init_std=std, lr=lr, weight_decay=1 / lr, eps=1 / m_in, forward=1.0)
     grown = m_in if role is Role.OUTPUT else m_out
@@ -80,7 +82,7 @@ def completep(
     """muP in width, and branches scaled by (depth / base depth)^-alpha, 1/2 <= alpha <= 1."""
     width = mup(role, fan_in, fan_out, base, depth, base_depth, update_rule)
     grown = depth / base_depth
-    if role in HIDDEN:
+    if role.is_hidden:
         return Multipliers(
             init_std=(fan_in / base.fan_in) ** -0.5,
             lr=width.lr * grown ** (alpha - 1),
@@ -97,8 +99,13 @@ def multipliers(model: Parametrized, rule: Rule, update_rule: UpdateRule) -> dic
     """The multipliers of every place of the model, by name.
 
     Raises:
-        ValueError: a parameter has no place, since it would be trained with a guess.
+        ValueError: a parameter has no place, since it would be trained with a guess; or there is no
+            such update rule.
     """
+    if update_rule not in get_args(UpdateRule):
+        raise ValueError(
+            f"optim.update_rule must be one of {', '.join(get_args(UpdateRule))}, got {update_rule}"
+        )
     places: dict[str, Place] = model.roles()
     named = {name for name, _ in model.named_parameters(remove_duplicate=False)}
     if missing := sorted(named - set(places)):

@@ -70,9 +70,9 @@ def headline(result: Mapping[str, Any]) -> str:
         return f"The curve of {result['unseen']} was predicted and has not been trained"
     final = result["final"]
     return (
-        f"Curve of {result['unseen']} predicted to {_share(result['mape'])} on average; at the end "
+        f"Curve of {result['unseen']} predicted to {_share(result['mape'])} on average; its end "
         f"{final['loss']:.3f} [{final['low']:.3f}, {final['high']:.3f}], measured "
-        f"{final['actual']:.3f} nats per token"
+        f"{final['actual']:.3f}"
     )
 
 
@@ -80,7 +80,8 @@ def figure(result: Mapping[str, Any]) -> Figure:
     """The curves, fitted and predicted; beside them the learning rates they come from."""
     drawn = style.canvas((2.6, 1), (10.8, 5.2), headline(result))
     names = [*result["fitted"], result["unseen"]]
-    colours = dict(zip(names, style.COLOURS, strict=False))
+    others = [colour for colour in style.COLOURS if colour != style.RED]
+    colours = dict(zip(names, others, strict=False))
     colours[result["unseen"]] = style.RED
     with mpl.rc_context(style.SETTINGS):
         left, right = drawn.axes

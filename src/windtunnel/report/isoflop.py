@@ -106,7 +106,7 @@ def _draw_budgets(axes: Axes, result: Mapping[str, Any]) -> None:
             axes.plot(x, curve(np.log(x) - middle), color=colour, linewidth=1.4)
     if points:
         style.log_axis(axes, style.apart([line["n"] for line in points]))
-        axes.legend(loc="upper right")
+        axes.legend(loc="upper center")
     axes.set_xlabel(f"parameters N ({result['n_convention'].replace('_', ' ')})")
     axes.set_ylabel("held-out loss in nats per token")
     axes.set_title("Runs of equal FLOPs, and their parabolas")

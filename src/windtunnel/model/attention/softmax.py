@@ -111,12 +111,12 @@ class SoftmaxAttention(nn.Module):
 
     def roles(self, base: SoftmaxAttention) -> dict[str, Place]:
         sizes = Base(base.head_size, base.head_size)
+        start = "zeros" if self.zero_query else "normal"
+        heads, keys = (self.n_heads, base.n_heads), (self.n_keys, base.n_keys)
         places = {
-            "query.weight": self.query.place(
-                Role.QUERY, base.query, "zeros" if self.zero_query else "normal"
-            ),
-            "key.weight": self.key.place(Role.HIDDEN, base.key),
-            "value.weight": self.value.place(Role.HIDDEN, base.value),
+            "query.weight": self.query.place(Role.QUERY, base.query, start, heads),
+            "key.weight": self.key.place(Role.HIDDEN, base.key, heads=keys),
+            "value.weight": self.value.place(Role.HIDDEN, base.value, heads=keys),
             "output.weight": self.output.place(Role.WRITER, base.output),
             "scores": Place(Role.SCORE, self.head_size, self.head_size, sizes),
         }

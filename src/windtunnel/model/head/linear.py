@@ -1,4 +1,4 @@
-"""Output heads: from hidden states to a score for every token of the vocabulary.
+"""The usual output head: one matrix product.
 
 Axes: B batch, T time, D width, V vocabulary.
 """
