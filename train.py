@@ -41,6 +41,7 @@ eval "$(python train.py -sc install=bash)" completes with the Tab key (bash, zsh
 """
 
 BAD_INPUT, INCOMPLETE, INTERRUPTED = 2, 1, 130
+UNUSABLE = (NotADirectoryError, FileExistsError, PermissionError)  # of a folder to work in
 
 config.register_resolvers()
 
@@ -101,6 +102,9 @@ def reported(arguments: Sequence[str], conf: Path = config.CONF) -> Iterator[Non
         sys.exit(_say(f"stopped; the same command goes on: {command}", INTERRUPTED))
     except Exception as error:
         cause = _cause(error)
+        if isinstance(cause, UNUSABLE) and cause.filename:
+            words = f"{cause.filename}: {cause.strerror}; give another folder with paths.outputs="
+            sys.exit(_say(words + "FOLDER, or paths.cache=FOLDER where it is that one", BAD_INPUT))
         known = (ValueError, HydraException, OmegaConfBaseException, folder.Incomplete)
         if os.environ.get("WINDTUNNEL_TRACE") == "1" or not isinstance(cause, known):
             raise

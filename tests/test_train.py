@@ -72,9 +72,17 @@ def test_the_tab_key_completes_recipes_and_groups() -> None:
         (["budget.tokens=10"], "budget.tokens: expected at least one batch"),
         (["model.width=64,128"], "Ambiguous value for argument 'model.width=64,128'"),
         (["study=ladder"], "study: expected none for a single job, got one; run the study with -m"),
-        (["-m", "seed=1,2", "model.width=65"], "model.width: expected a multiple of model.head_"),
+        pytest.param(
+            ["-m", "seed=1,2", "model.width=65"],
+            "model.width: expected a multiple of model.head_",
+            marks=pytest.mark.slow,
+        ),
         (["-m", "model.width=64,65"], "model.width: expected a multiple of model.head_size"),
-        (["-m", "logger=csv,wandb"], "logger=wandb: expected a job of its own"),
+        pytest.param(
+            ["-m", "logger=csv,wandb"],
+            "logger=wandb: expected a job of its own",
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_a_bad_command_is_refused_in_a_few_words_and_leaves_nothing(
@@ -128,6 +136,12 @@ BAD = ValueError("model.width: expected 64, got 65")
         (within(ConfigCompositionException("no such"), KeyError("x")), 2, "no such\n"),
         (ConfigCompositionException("no such"), 2, "no such\n"),
         (Incomplete("w64 is missing"), 1, "w64 is missing\n"),
+        (
+            NotADirectoryError(20, "Not a directory", "out/quickstart/1"),
+            2,
+            "out/quickstart/1: Not a directory; give another folder with paths.outputs=FOLDER, or "
+            "paths.cache=FOLDER where it is that one\n",
+        ),
         (KeyboardInterrupt(), 130, "stopped; the same command goes on: python train.py a=1\n"),
     ],
 )

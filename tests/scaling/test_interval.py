@@ -44,7 +44,14 @@ def binomial_band(n: int) -> tuple[float, float]:
     return float(low), float(high)
 
 
-@pytest.mark.parametrize(("n_widths", "n_seeds", "n_target"), [(7, 1, 1), (5, 2, 1), (6, 3, 3)])
+@pytest.mark.parametrize(
+    ("n_widths", "n_seeds", "n_target"),
+    [
+        (7, 1, 1),
+        pytest.param(5, 2, 1, marks=pytest.mark.slow),
+        pytest.param(6, 3, 3, marks=pytest.mark.slow),
+    ],
+)
 def test_coverage(n_widths: int, n_seeds: int, n_target: int) -> None:
     """Nominal 90 %, 150 ladders: between 122 and 146 hold the target's loss, by every method."""
     rng = np.random.default_rng(10 * n_widths + n_seeds)

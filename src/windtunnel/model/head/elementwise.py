@@ -56,8 +56,9 @@ class Blocked(nn.Module):
         return torch.log(torch.cat(blocks, -1) + self.eps)
 
     def _distance(self, hidden_N1D: Tensor, weight_VD: Tensor) -> Tensor:
-        settings = {"use_reentrant": False, "preserve_rng_state": False}
-        distance_NV = checkpoint(self.between, hidden_N1D, weight_VD, **settings)
+        distance_NV = checkpoint(
+            self.between, hidden_N1D, weight_VD, use_reentrant=False, preserve_rng_state=False
+        )
         assert isinstance(distance_NV, Tensor)  # what `between` gives
         return distance_NV
 
