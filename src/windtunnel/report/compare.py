@@ -209,7 +209,7 @@ def _label(drawn: Figure, result: Mapping[str, Any]) -> None:
     if sizes:
         ends = [result["target"]["n"]] if result["target"]["n"] else []
         style.log_axis(ladder, style.apart([*sizes, *ends]))
-        ladder.legend(loc="upper right", ncols=1 + (len(result["variants"]) > 6))
+        ladder.legend(loc="best", ncols=1 + (len(result["variants"]) > 6))
     ladder.set_title("The ladders")
     ladder.set_xlabel(f"parameters N ({result['n_convention'].replace('_', ' ')})")
     ladder.set_ylabel("held-out loss in nats per token")
