@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.made import Kept, made_records, sizes
+from tests.made import VOCABULARY, Kept, made_records, sizes
 from windtunnel.interfaces import Curve, Job, Record
 from windtunnel.studies.compare import Compare
 from windtunnel.studies.method import Method
@@ -98,6 +98,21 @@ def test_every_variant_gets_the_same_trials_around_its_own_rate(tmp_path: Path) 
     overrides = next(job for job in batch if variant_of(job) == "fast").overrides
     assert (overrides["loss"], overrides["loss.weight"]) == ("z", 0.1)
     assert list(overrides)[:2] == ["loss", "loss.weight"]
+
+
+def test_the_loss_before_training_is_that_of_the_reference(tmp_path: Path) -> None:
+    """Another loss trains on a scale of its own, which says nothing about nats."""
+    study = made_compare()
+    result, records, _ = run(study, noisy(0.002), tmp_path)
+    other = Curve([4096], [-50.0])
+    changed = {
+        name: record
+        if name.startswith("plain-")
+        else dataclasses.replace(record, train_curve=other)
+        for name, record in records.items()
+    }
+    again = study.conclude(changed, tmp_path)
+    assert again["loss_before_training"] == result["loss_before_training"] == math.log(VOCABULARY)
 
 
 def test_the_ladder_takes_each_variants_best_rate_and_fresh_seeds(tmp_path: Path) -> None:

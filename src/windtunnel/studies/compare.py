@@ -156,7 +156,7 @@ class Compare:
 
     def conclude(self, records: Mapping[str, Record], folder: Path) -> dict[str, Any]:
         """Ranks the variants at the target, and reports."""
-        loss_0 = _loss_before_training(records)
+        loss_0 = self._loss_before_training(records)
         tried = {v: self._rows(v, self.sweep(v), records) for v in self.variants}
         rungs = {v: self._rows(v, self._ladder(v, records), records) for v in self.variants}
         target_n = self._target_n(rungs[self.reference])
@@ -207,6 +207,13 @@ class Compare:
         """Size of the reference at the target's width; None before three widths are known."""
         counts = {line["width"]: line["n"] for line in rows if "n" in line}
         return count_at(self.target_width, counts)[0] if len(counts) >= 3 else None
+
+    def _loss_before_training(self, records: Mapping[str, Record]) -> float | None:
+        """Median first training loss of the reference: other losses are on scales of their own."""
+        jobs = [*self.sweep(self.reference), *self._ladder(self.reference, records)]
+        own = [records[job.name] for job in jobs if job.name in records]
+        first = sorted(record.train_curve.values[0] for record in own if record.train_curve.values)
+        return first[len(first) // 2] if first else None
 
     def _against(
         self, ladder: Ladder, reference: Ladder, target_n: int | None
@@ -269,9 +276,3 @@ def _warnings(variants: Mapping[str, Mapping[str, Any]]) -> list[str]:
             words.append(f"{name}: the best learning rate lies on the edge of the grid")
         words += [f"{name}: {said}" for said in own["warnings"]]
     return words
-
-
-def _loss_before_training(records: Mapping[str, Record]) -> float | None:
-    """Median over jobs of the first training loss."""
-    first = sorted(r.train_curve.values[0] for r in records.values() if r.train_curve.values)
-    return first[len(first) // 2] if first else None
