@@ -6,7 +6,7 @@ PYTHON ?= python3
 VENV ?= .venv
 PIP_ARGS ?=
 RUN_ARGS ?=
-PYTEST_ARGS ?= -n 2
+PYTEST_ARGS ?= -n 2 --dist worksteal
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --no-compile --disable-pip-version-check -c constraints.txt $(PIP_ARGS)
