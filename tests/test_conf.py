@@ -55,9 +55,19 @@ def compared(values: dict[str, Any]) -> list[str]:
     return [f"{key}/{value}" for own in variants.values() for key, value in own.items()]
 
 
+UNMEASURED = "**Not measured yet.**"  # in the README of a recipe that has no results.json
+
+
+def says_unmeasured(folder: Path) -> bool:
+    """Whether a recipe's README owns that nobody has measured it."""
+    readme = folder / "README.md"
+    return readme.exists() and UNMEASURED in readme.read_text()
+
+
 def used(root: Path) -> set[str]:
-    """The choices that the defaults or a recipe make, and those that these make in turn."""
-    recipes = sorted((root / "recipes").glob("*/recipe.yaml"))
+    """What the defaults or a measured recipe choose, and what these choose in turn."""
+    found_recipes = sorted((root / "recipes").glob("*/recipe.yaml"))
+    recipes = [path for path in found_recipes if not says_unmeasured(path.parent)]
     todo = [(root / "conf/train.yaml", ""), *((path, "recipe") for path in recipes)]
     found: set[str] = set()
     while todo:
@@ -113,6 +123,8 @@ def test_an_unused_choice_is_seen(tmp_path: Path) -> None:
     compare = "study: {variants: {plain: {}, z: {loss: z, loss.weight: 1}}}"
     (tmp_path / "recipes/v/recipe.yaml").write_text(compare)
     assert unaccounted(tmp_path) == []
+    (tmp_path / "recipes/v/README.md").write_text(UNMEASURED)
+    assert unaccounted(tmp_path) == ["conf/loss/z.yaml is used by no recipe"]
     (tmp_path / "recipes/v/recipe.yaml").unlink()
     (tmp_path / "README.md").write_text("| `loss=z` | unproven |")
     assert unaccounted(tmp_path) == []
@@ -224,15 +236,17 @@ def test_targets_are_found_at_any_depth() -> None:
 
 
 def incomplete(folder: Path) -> list[str]:
-    """What a recipe's folder lacks."""
-    missing = [
-        f"{folder.name} has no {name}"
-        for name in ("recipe.yaml", "README.md", "results.json")
-        if not (folder / name).exists()
-    ]
+    """What a recipe's folder lacks; results too, unless its README says that there are none."""
+    wanted = ["recipe.yaml", "README.md", "results.json"]
+    if says_unmeasured(folder):
+        wanted.remove("results.json")
+    missing = [f"{folder.name} has no {name}" for name in wanted if not (folder / name).exists()]
     if missing:
         return missing
-    if not isinstance(json.loads((folder / "results.json").read_text()), dict):
+    results = folder / "results.json"
+    if results.exists() and says_unmeasured(folder):
+        return [f"{folder.name}/README.md says that it is not measured, and results.json is there"]
+    if results.exists() and not isinstance(json.loads(results.read_text()), dict):
         return [f"{folder.name}/results.json holds no mapping"]
     if not (folder / "recipe.yaml").read_text().startswith("#"):
         return [f"{folder.name}/recipe.yaml starts with no comment: claim, source, command, cost"]
@@ -251,6 +265,7 @@ def test_every_recipe_is_whole() -> None:
         ("results.json", None, "r has no results.json"),
         ("results.json", "[]", "r/results.json holds no mapping"),
         ("recipe.yaml", "name: r", "r/recipe.yaml starts with no comment"),
+        ("README.md", UNMEASURED, "r/README.md says that it is not measured"),
     ],
 )
 def test_an_incomplete_recipe_is_seen(
@@ -266,4 +281,8 @@ def test_an_incomplete_recipe_is_seen(
     assert found[0].startswith(said)
     if text is None:
         (folder / file).write_text(whole[file])
+        assert incomplete(folder) == []
+    if said.endswith("no results.json"):
+        (folder / file).unlink()
+        (folder / "README.md").write_text(UNMEASURED)
         assert incomplete(folder) == []

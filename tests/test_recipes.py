@@ -39,7 +39,10 @@ def test_smoke(tmp_path: Path, name: str) -> None:
     assert (tmp_path / "job" / "record.json").exists()
 
 
-@pytest.mark.parametrize("name", NAMES)
+MEASURED = [name for name in NAMES if (RECIPES / name / "results.json").exists()]
+
+
+@pytest.mark.parametrize("name", MEASURED)
 def test_what_was_measured_is_the_committed_recipe(name: str) -> None:
     """Results that an older version of the recipe gave must be measured again."""
     results = json.loads((RECIPES / name / "results.json").read_text())

@@ -30,6 +30,11 @@ class Objective(nn.Module):
         hidden_BTD = self.model(batch.tokens_BT, batch.documents_BT)
         return self.loss(hidden_BTD, self.model.head, batch)
 
+    @property
+    def is_compiled(self) -> bool:
+        """Whether a call runs the compiler's graph."""
+        return self._compiled_call_impl is not None
+
 
 class LanguageModelling(L.LightningModule):
     """Minimises the objective, and evaluates the plain loss on the held-out tokens.
@@ -83,8 +88,9 @@ class LanguageModelling(L.LightningModule):
             super().on_validation_model_eval()
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        # With gradients enabled the step runs the graph that training compiled already.
-        with torch.enable_grad():
+        # With gradients enabled the step runs the graph that training compiled already; uncompiled,
+        # a loss that makes its gradients in the forward pass is spared them.
+        with torch.set_grad_enabled(self.objective.is_compiled):
             output = self.objective(batch)
         self.metric.update(output.nll_BT.detach(), batch.targets_BT, batch.domains_B)
 
