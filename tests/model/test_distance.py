@@ -50,6 +50,24 @@ DEFINED = {
 }
 
 
+@pytest.mark.parametrize("size", [1e-12, 1e12])
+def test_a_power_mean_neither_vanishes_nor_overflows(size: float) -> None:
+    """In float32 the twelfth power of these differences does."""
+    between = Minkowski(12.0)
+    expected = size * between(STATES[:, None].double(), ROWS.double())
+    found = between(size * STATES[:, None].float(), size * ROWS.float())
+    torch.testing.assert_close(found.double(), expected, rtol=1e-5, atol=0)
+
+
+@pytest.mark.parametrize("distance", [Euclid, Cosine])
+def test_a_state_on_its_row_is_at_no_distance_whatever_rounding_makes_of_it(distance: Any) -> None:
+    """In float32 |h|^2 + |w|^2 - 2 h.w and 1 - cos come out below 0 for some of these."""
+    own = 10 * torch.randn(500, 33, generator=torch.Generator().manual_seed(0))
+    log_NV = distance(33, eps=1e-10)(own, own)
+    assert log_NV.isfinite().all()
+    assert log_NV.diagonal().exp().max() < 0.02
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_a_distance_is_what_its_definition_says(name: str) -> None:
     found = make_distance(name, D)(STATES, ROWS).exp()

@@ -89,6 +89,14 @@ def test_a_tied_head_shares_the_table() -> None:
     assert drawn_gpt().head.weight is not drawn_gpt().embedding.weight
 
 
+def test_a_tied_table_does_not_start_at_zero_with_its_head() -> None:
+    starts = {
+        tied: make_gpt(head={"tied": tied, "zero": True}).roles()["head.weight"].start
+        for tied in (False, True)
+    }
+    assert starts == {False: "zeros", True: "normal"}
+
+
 def test_zero_head_starts_at_the_uniform_distribution() -> None:
     model = drawn_gpt(head={"zero": True})
     assert model.head(model(some_tokens(model))).abs().max() == 0

@@ -17,7 +17,7 @@ from windtunnel.loss.code_cross_entropy import CodeCrossEntropy
 from windtunnel.loss.cross_entropy import CrossEntropy
 from windtunnel.model.count import parameter_counts
 from windtunnel.model.head import LinearHead
-from windtunnel.model.head.codes import ByMeans, ByRank, means
+from windtunnel.model.head.codes import ByMeans, ByRank, _fill, means
 from windtunnel.model.head.vq import VQHead
 
 V, D = 40, 8
@@ -155,6 +155,17 @@ def test_means_find_groups_and_keep_the_first_ids_alone(tmp_path: Path) -> None:
     groups = codes[4:].view(5, 6)
     assert (groups == groups[:, :1]).all()
     assert sorted(groups[:, 0].tolist()) == [4, 5, 6, 7, 8]
+
+
+@pytest.mark.parametrize(("tokens_per_code", "n_codes"), [(16.0, 2), (15.0, 3), (100.0, 1)])
+def test_the_number_of_codes_is_the_nearest_whole_one(tokens_per_code: float, n_codes: int) -> None:
+    assert len(make_vq(tokens_per_code).weight) == n_codes  # of 40 / 16 = 2.5 and 40 / 15 = 2.67
+
+
+def test_an_empty_code_takes_no_code_its_last_row() -> None:
+    """The second one must not have row 1, which is the last of code 0 by then."""
+    codes, distances = torch.tensor([0, 0, 1, 1]), torch.tensor([5.0, 4.0, 1.0, 0.5])
+    assert _fill(codes, distances, n_codes=4).tolist() == [2, 0, 3, 1]
 
 
 def test_no_code_stays_empty() -> None:

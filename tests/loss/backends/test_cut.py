@@ -285,6 +285,39 @@ def test_without_avx512_there_is_no_kernel(
     assert "AVX-512" in caplog.text
 
 
+def test_without_bfloat16_products_the_kernel_takes_float32_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(cut_kernel, "is_there", lambda: True)
+    for has_products in (False, True):
+        supported = bool(has_products)
+        monkeypatch.setattr(
+            cut_kernel.torch.cpu, "_is_avx512_bf16_supported", lambda has=supported: has
+        )
+        assert cut_kernel.can_score(problem(4, 5, 2), PLAIN)
+        assert cut_kernel.can_score(problem(4, 5, 2, dtype=torch.bfloat16), PLAIN) == has_products
+
+
+@pytest.mark.parametrize(
+    ("tokens", "block"), [(1, 128), (1280, 128), (2000, 200), (3840, 384), (10**6, 384)]
+)
+def test_a_block_is_a_tenth_of_the_tokens_within_what_the_cache_holds(
+    tokens: int, block: int
+) -> None:
+    assert cut_kernel.block_tokens(tokens) == block
+
+
+@torch.no_grad()
+def test_sums_over_blocks_of_bfloat16_are_rounded_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = problem(400, 30, 8, dtype=torch.bfloat16)
+    monkeypatch.setattr(cut_blocks, "BLOCK_ENTRIES", 4 * 30)
+    found = cut_blocks.cut_in_blocks(given, PLAIN, needs_gradient=True).d_weight_VD
+    monkeypatch.setattr(cut_blocks, "BLOCK_ENTRIES", 10**6)
+    whole = cut_blocks.cut_in_blocks(given, PLAIN, needs_gradient=True).d_weight_VD
+    assert found.dtype == torch.bfloat16
+    assert relative(found, whole.double()) < 2**-7
+
+
 def test_what_the_kernel_does_not_know_goes_to_plain_torch() -> None:
     plain = problem(4, 5, 2)
     for given, terms in itertools.product([in_float64(plain)], [PLAIN]):

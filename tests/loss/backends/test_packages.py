@@ -65,6 +65,22 @@ def test_apple_is_asked_for_the_same_meaning(stand_ins: None, softcap: float | N
         assert relative(slope, wanted) < 1e-5
 
 
+@pytest.mark.parametrize(("preset", "filter_eps"), [("cce", "auto"), ("cce_exact", None)])
+def test_apple_filters_gradients_as_the_preset_says(
+    monkeypatch: pytest.MonkeyPatch, preset: str, filter_eps: str | None
+) -> None:
+    asked: list[Any] = []
+
+    def theirs(e: Any, c: Any, y: Any, **settings: Any) -> Any:
+        asked.append(settings["filter_eps"])
+        return F.cross_entropy(F.linear(e, c), y, reduction="none")
+
+    module = SimpleNamespace(linear_cross_entropy=theirs)
+    monkeypatch.setattr(packages, "imported", lambda *_: module)
+    apple(problem(5, 6, 2), PLAIN, preset)
+    assert asked == [filter_eps]
+
+
 def test_liger_is_asked_for_the_same_meaning(stand_ins: None) -> None:
     given, terms = problem(20, 30, 8, softcap=3.0, has_bias=True), Terms(0.1, 0.01)
     found, (expected, slopes) = liger(given, terms, "cce_exact"), answer(given, terms)

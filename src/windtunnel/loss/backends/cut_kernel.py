@@ -1,6 +1,6 @@
 """The C++ kernel of cut cross-entropy: built once, and used where it can be.
 
-It lies in torch's folder of extensions under a name that holds a digest of its source, its flags
+It lies in torch's folder of extensions under a name that holds a digest of its sources, its flags
 and torch's version, and comes there whole or not at all, so processes may build it side by side.
 """
 
@@ -21,7 +21,7 @@ from windtunnel.interfaces import IGNORE_INDEX
 from windtunnel.loss.backends.cut_blocks import Work
 from windtunnel.loss.backends.scored import Problem, Terms
 
-SOURCE = Path(__file__).with_name("cut.cpp")
+SOURCES = Path(__file__).with_name("cut_cpp")  # one of them includes the others
 FLAGS = (
     *("-O3", "-std=c++20", "-shared", "-fPIC", "-fopenmp"),
     *("-march=x86-64-v4", "-mprefer-vector-width=512", "-fno-math-errno", "-fno-trapping-math"),
@@ -89,7 +89,8 @@ def built() -> Path:
         OSError: there is no compiler, or no place to write to.
         subprocess.SubprocessError: the compiler fails.
     """
-    parts = (SOURCE.read_text(), *FLAGS, torch.__version__)
+    sources = sorted(path for path in SOURCES.iterdir() if path.suffix in (".cpp", ".h"))
+    parts = (*(path.read_text() for path in sources), *FLAGS, torch.__version__)
     digest = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
     root = os.environ.get("TORCH_EXTENSIONS_DIR") or cpp_extension.get_default_build_root()
     folder = Path(root) / "windtunnel_cut"
@@ -110,6 +111,6 @@ def command(library: Path) -> list[str]:
         os.environ.get("CXX", "g++"),
         *FLAGS,
         *(f"-isystem{path}" for path in cpp_extension.include_paths()),
-        str(SOURCE),
+        str(SOURCES / "cut.cpp"),
         *("-o", str(library), f"-L{torch_lib}", "-ltorch_cpu", "-lc10"),
     ]
