@@ -1,0 +1,1 @@
+"""Losses as a function of the mixture they were trained on: regressors, proposals, the best one."""
