@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: run setup test check test-all test-faults bench bench-losses smoke help
+.PHONY: run setup test check test-all test-faults bench bench-losses bench-data smoke help
 
 # RUN_ARGS goes to train.py, PIP_ARGS to pip, PYTEST_ARGS to pytest.
 PYTHON ?= python3
@@ -51,13 +51,17 @@ test-all: $(VENV)/.dev  ## every test, the slow ones too; those for a GPU are sk
 test-faults: $(VENV)/.dev  ## only the tests that kill processes, fill disks and break files
 	$(PYTEST) -m faults
 
-bench: $(VENV)/.run  ## tokens/s against a bare PyTorch loop, how fast things start, fits against scipy
+bench: $(VENV)/.run  ## tokens/s against a bare PyTorch loop, how fast things start, fits against scipy, what saving costs
 	$(BIN)/python bench/throughput.py
 	$(BIN)/python bench/startup.py
 	$(BIN)/python bench/fit.py
+	$(BIN)/python bench/checkpoint.py
 
 bench-losses: $(VENV)/.run  ## time and memory of the cross-entropy backends
 	$(BIN)/python bench/losses.py
+
+bench-data: $(VENV)/.run  ## building a token store beside the bare tokenizer, reading it beside a training step
+	$(BIN)/python bench/data.py
 
 smoke: $(VENV)/.dev  ## every recipe, two steps
 	$(PYTEST) -k smoke

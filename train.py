@@ -21,7 +21,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from windtunnel import catalogue, config, folder
+from windtunnel import catalogue, config, folder, redaction, stopping
 
 HELP = """\
 Windtunnel: test a design on small models, know what it will do on a large one.
@@ -40,7 +40,7 @@ eval "$(python train.py -sc install=bash)" completes with the Tab key (bash, zsh
 --hydra-help says more.
 """
 
-BAD_INPUT, INCOMPLETE, INTERRUPTED = 2, 1, 130
+BAD_INPUT, INCOMPLETE = 2, 1
 UNUSABLE = (NotADirectoryError, FileExistsError, PermissionError)  # of a folder to work in
 
 config.register_resolvers()
@@ -95,11 +95,15 @@ def help_text() -> str:
 def reported(arguments: Sequence[str], conf: Path = config.CONF) -> Iterator[None]:
     """Ends the process with a short message where an error says what to do about it."""
     try:
-        with mock.patch.object(JobReturn, "return_value", _value_of_job()):
+        with (
+            mock.patch.object(JobReturn, "return_value", _value_of_job()),
+            stopping.heard(),
+        ):
             yield
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, stopping.Stopped) as error:
         command = " ".join(["python", "train.py", *arguments])
-        sys.exit(_say(f"stopped; the same command goes on: {command}", INTERRUPTED))
+        code = error.code if isinstance(error, stopping.Stopped) else stopping.INTERRUPTED
+        sys.exit(_say(f"stopped; the same command goes on: {command}", int(code or 0)))
     except Exception as error:
         cause = _cause(error)
         if isinstance(cause, UNUSABLE) and cause.filename:
@@ -134,7 +138,7 @@ def _cause(error: BaseException) -> BaseException:
 
 
 def _say(text: str, code: int) -> int:
-    sys.stderr.write(f"{text.strip()}\n")
+    sys.stderr.write(f"{redaction.hidden(text.strip())}\n")
     return code
 
 

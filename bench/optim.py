@@ -38,7 +38,7 @@ def stepper(optim: str, width: int, compiled: bool, overrides: list[str]) -> Cal
     objective = Objective(model, make(cfg.loss))
     if compiled:
         objective.compile()
-    zeros = empty_batch(cfg, torch.device("cpu"))
+    zeros = empty_batch(cfg, torch.device("cpu"), 1)
     draw = torch.Generator().manual_seed(0)
 
     def step() -> float:

@@ -7,6 +7,7 @@ import shutil
 import signal
 import socket
 import tempfile
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,20 @@ def pytest_unconfigure() -> None:
     """Removes the caches when the process that made them ends."""
     if MADE_HERE:
         shutil.rmtree(HOME, ignore_errors=True)
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Shows what tests have counted, such as kills by signal: `record_property("counts", ...)`."""
+    counted: dict[str, Counter[str]] = {}
+    for report in terminalreporter.getreports("passed"):
+        for key, value in report.user_properties:
+            if key == "counts":
+                counted.setdefault(value[0], Counter()).update(value[1])
+    if counted:
+        terminalreporter.section("counts")
+    for name, counts in sorted(counted.items()):
+        said = ", ".join(f"{n} {what}" for what, n in counts.items())
+        terminalreporter.write_line(f"{name:20} {said}")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -3,6 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
+
+
+class AnyStudy:
+    """A study with whatever settings; nothing runs it."""
+
+    def __init__(self, **settings: Any) -> None: ...
+    def plan(self) -> None: ...
+    def propose(self) -> None: ...
+    def conclude(self) -> None: ...
+
 
 TREE = {
     "conf/train.yaml": """
@@ -38,7 +49,7 @@ TREE = {
     "conf/optim/scale/half.yaml": "{size: 2}",
     "conf/data/stdlib.yaml": "{held_out: 0.1}",
     "conf/data/text.yaml": "path: '???'\nheld_out: 0.1\ncopy: ${.path}",
-    "conf/study/ladder.yaml": "{_target_: builtins.dict, seeds: 1}",
+    "conf/study/ladder.yaml": "{_target_: tests.rooms.AnyStudy, seeds: 1}",
     "recipes/base/recipe.yaml": "{optim: {lr: 0.5}, seed: 7}",
     "recipes/child/recipe.yaml": "{defaults: [base, _self_], budget: {tokens: 300}, seed: 8}",
     "recipes/empty/recipe.yaml": "# Claim: nothing.",

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+import re
 import resource
 import signal
 import subprocess
@@ -13,10 +15,17 @@ from torch import nn
 
 from windtunnel import checkpoint
 from windtunnel.checkpoint import (
+    KEPT,
     AtomicCheckpointIO,
+    before,
+    by_step,
+    check,
     checkpoint_path,
     find,
+    generations,
+    kept_path,
     load_weights,
+    newest,
     read,
     save_atomic,
 )
@@ -35,15 +44,68 @@ def test_lightning_saves_and_loads_through_it(tmp_path: Path) -> None:
     AtomicCheckpointIO().save_checkpoint({"step": 1}, str(tmp_path / "a" / "last.ckpt"))
     assert AtomicCheckpointIO().load_checkpoint(tmp_path / "a" / "last.ckpt") == {"step": 1}
     (tmp_path / "bad.ckpt").write_bytes(b"bad")
-    with pytest.raises(ValueError, match="cannot be read"):
+    with pytest.raises(ValueError, match="is damaged"):
         AtomicCheckpointIO().load_checkpoint(tmp_path / "bad.ckpt", weights_only=False)
+
+
+def test_older_ones_stay_and_are_known_by_their_step(tmp_path: Path) -> None:
+    path = checkpoint_path(tmp_path)
+    for step in (3, 5, 8):
+        save_atomic({"global_step": step}, path)
+    assert [p.name for p in generations(tmp_path)] == ["last.ckpt", "last-1.ckpt"]
+    assert len(generations(tmp_path)) == KEPT == len(list(path.parent.iterdir()))
+    save_atomic({"global_step": 4}, kept_path(tmp_path, 128))
+    found = by_step(tmp_path)
+    assert list(found) == [4, 5, 8]
+    assert read(found[5])["global_step"] == 5
+    before(path, 1).write_bytes(b"")
+    with pytest.warns(UserWarning, match=r"last-1\.ckpt is damaged.*left out"):
+        assert list(by_step(tmp_path)) == [4, 8]
+
+
+def test_a_damaged_newest_one_is_named_and_the_one_before_it_taken(tmp_path: Path) -> None:
+    path = checkpoint_path(tmp_path)
+    for step in (3, 5):
+        save_atomic({"global_step": step}, path)
+    flipped = bytearray(path.read_bytes())
+    flipped[len(flipped) // 2] ^= 1
+    path.write_bytes(flipped)
+    with pytest.warns(UserWarning, match=r"last\.ckpt is damaged.*going on from last-1\.ckpt"):
+        assert find(tmp_path) == before(path, 1)
+    before(path, 1).write_bytes(b"x" * 1000)
+    with pytest.raises(ValueError, match=r"last-1\.ckpt is damaged.*bring one back from a copy"):
+        find(tmp_path)
+
+
+def test_one_that_was_moved_away_and_not_yet_replaced_leaves_the_one_before(tmp_path: Path) -> None:
+    path = checkpoint_path(tmp_path)
+    save_atomic({"global_step": 3}, path)
+    path.replace(before(path, 1))
+    assert newest(tmp_path) == before(path, 1)
+    with pytest.raises(ValueError, match=r"there is no checkpoint at .*give the folder of a job"):
+        newest(tmp_path / "none")
+
+
+def test_plain_torch_reads_over_the_line_at_the_end(tmp_path: Path) -> None:
+    path = tmp_path / "last.ckpt"
+    save_atomic({"global_step": 12, "w": torch.arange(5)}, path)
+    assert torch.equal(torch.load(path, weights_only=True)["w"], torch.arange(5))
+    *_, end = path.read_bytes().splitlines()
+    assert re.fullmatch(rb"windtunnel step 0{13}12 sha256 [0-9a-f]{64}", end)
+    assert check(path) == 12
+
+
+def test_a_checkpoint_that_cannot_be_read_is_said(tmp_path: Path) -> None:
+    (tmp_path / "last.ckpt").mkdir()
+    with pytest.raises(ValueError, match=r"last\.ckpt cannot be read: Is a directory"):
+        check(tmp_path / "last.ckpt")
 
 
 def break_off(*_: Any, **__: Any) -> None:
     raise OSError(28, "No space left on device")
 
 
-@pytest.mark.parametrize("where", ["torch.save", "windtunnel.checkpoint.os.fsync"])
+@pytest.mark.parametrize("where", ["torch.save", "windtunnel.files.os.fsync"])
 def test_full_disk_keeps_the_checkpoint_before(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
@@ -55,7 +117,7 @@ def test_full_disk_keeps_the_checkpoint_before(
     monkeypatch.undo()
     save_atomic({"step": 1}, path)
     monkeypatch.setattr(where, break_off)
-    with pytest.raises(ValueError, match=r"the checkpoint before it is kept. Free disk space"):
+    with pytest.raises(ValueError, match=r"what was there before is kept. Free disk space"):
         save_atomic({"step": 2}, path)
     assert read(path) == {"step": 1}
     assert list(tmp_path.iterdir()) == [path]
@@ -78,7 +140,7 @@ def test_refused_write_of_the_kernel(tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 1
-    assert f"ValueError: could not write the checkpoint {path}: File too large; " in done.stderr
+    assert f"ValueError: could not write {path}: File too large; " in done.stderr
     assert read(path) == {"step": 1}
     assert list(tmp_path.iterdir()) == [path]
 
@@ -88,11 +150,12 @@ def test_kill_while_writing_keeps_the_checkpoint_before(tmp_path: Path) -> None:
     path = tmp_path / "last.ckpt"
     save_atomic({"step": 1}, path)
     code = (
-        "import os, signal, torch, pathlib; import windtunnel.checkpoint as c; "
-        "c.os.fsync = lambda fd: os.kill(os.getpid(), signal.SIGKILL); "
+        "import pathlib; import windtunnel.checkpoint as c; "
         f"c.save_atomic({{'step': 2}}, pathlib.Path({str(path)!r}))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
+    environment = os.environ | {"WINDTUNNEL_FAULT": "last.ckpt.during_write"}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, env=environment, capture_output=True, check=False)
     assert done.returncode == -signal.SIGKILL
     assert read(path) == {"step": 1}
 
@@ -109,8 +172,9 @@ def test_damaged_checkpoint(tmp_path: Path, kind: str) -> None:
     whole = path.read_bytes()
     path.write_bytes({"empty": b"", "text": b"hello", "cut": whole[:2000], "code": b""}[kind])
     if kind == "code":
-        torch.save({"path": checkpoint.AtomicCheckpointIO()}, path)
-    with pytest.raises(ValueError, match="cannot be read with weights_only=True"):
+        save_atomic({"path": checkpoint.AtomicCheckpointIO()}, path)
+    said = "cannot be read with weights_only=True" if kind == "code" else "its digest is not that"
+    with pytest.raises(ValueError, match=said):
         read(path)
 
 

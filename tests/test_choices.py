@@ -8,7 +8,9 @@ from torch import nn
 
 from windtunnel import choices
 
-AUTO = {"accelerator": "cpu", "precision": "auto", "compile": "auto", "threads": "auto"}
+AUTO = {
+    "accelerator": "cpu", "precision": "auto", "compile": "auto", "threads": "auto", "devices": 1,
+}  # fmt: skip
 
 
 def test_every_choice_has_a_reason() -> None:
@@ -20,7 +22,7 @@ def test_every_choice_has_a_reason() -> None:
 
 def test_what_is_configured_is_kept() -> None:
     given = {"accelerator": "cpu", "precision": "32-true", "compile": False, "threads": 3}
-    made = choices.choose(given, 10_000_000)
+    made = choices.choose(AUTO | given, 10_000_000)
     assert {k: made[k] for k in given} == given
     assert made["precision_reason"] == "as configured"
 
@@ -72,3 +74,24 @@ def test_a_compiler_that_fails_leaves_an_eager_module_and_says_so() -> None:
     assert "no such instruction" in made["compile_reason"]
     assert torch.equal(module(torch.ones(1, 2)), before)
     assert module._compiled_call_impl is None
+
+
+@pytest.mark.parametrize(
+    ("setting", "devices", "launched", "expected"),
+    [("auto", 2, False, 4), ("auto", 3, False, 2), ("auto", 9, False, 1), (5, 2, False, 5),
+     ("auto", 2, True, 8), ("auto", "auto", False, 8)],
+)  # fmt: skip
+def test_the_processes_of_a_job_share_the_cores(
+    monkeypatch: pytest.MonkeyPatch,
+    setting: int | str,
+    devices: int | str,
+    launched: bool,
+    expected: int,
+) -> None:
+    """A launcher that sets the variable has shared them already."""
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 8)
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    if launched:
+        monkeypatch.setenv("OMP_NUM_THREADS", "8")
+    assert choices.choose_threads(setting, "cpu", devices)[0] == expected
+    assert choices.choose_threads(setting, "cuda", devices)[0] in (8, 5)

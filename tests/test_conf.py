@@ -10,6 +10,7 @@ import inspect
 import json
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -166,9 +167,15 @@ def misfits(at: str, node: dict[str, Any]) -> list[str]:
     ]
 
 
-def composed(*overrides: str) -> dict[str, Any]:
+@cache
+def register() -> None:
+    """Makes the recipes known to Hydra, once: it takes a third as long as composing."""
     register_recipes()
     register_resolvers()
+
+
+def composed(*overrides: str) -> dict[str, Any]:
+    register()
     with initialize_config_dir(str(CONF), version_base=VERSION_BASE):
         config = compose("train", overrides=list(overrides))
     container = OmegaConf.to_container(config, resolve=False)
@@ -180,9 +187,19 @@ CHOICES = sorted(name for name in choices(CONF) if not name.startswith("hydra/")
 NAMES = sorted(path.name for path in RECIPES.glob("*") if path.is_dir())
 
 
+def above(choice: str) -> list[str]:
+    """What must be chosen before, for a group that stands inside another's option."""
+    parent, _, name = choice.rpartition("/")[0].rpartition("/")
+    for path in sorted((CONF / parent).glob("*.yaml")) if parent else []:
+        defaults = yaml.safe_load(path.read_text()).get("defaults", [])
+        if any(name in entry for entry in defaults if isinstance(entry, dict)):
+            return [*above(f"{parent}/{path.stem}"), f"{parent}={path.stem}"]
+    return []
+
+
 @pytest.mark.parametrize("choice", CHOICES)
 def test_a_constructor_takes_what_yaml_gives_and_no_more(choice: str) -> None:
-    found = list(targets(composed("=".join(choice.rsplit("/", 1)))))
+    found = list(targets(composed(*above(choice), "=".join(choice.rsplit("/", 1)))))
     assert len(found) > 5
     assert "\n".join(said for at, node in found for said in misfits(at, node)) == ""
 

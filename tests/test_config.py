@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from pathlib import Path
@@ -114,6 +115,17 @@ def test_volatile_keys_leave_the_digest_alone(rooms: dict[str, Path]) -> None:
     assert config.job_digest(config.compose("base", same, **rooms)) == digest
     for other in ("seed=2", "optim.lr=0.7", "trainer.precision=32", "name=x"):
         assert config.job_digest(config.compose("base", [other], **rooms)) != digest
+
+
+def test_the_number_of_devices_leaves_the_digest_alone_and_that_of_one_as_it_was() -> None:
+    trainer = {"precision": "auto", "devices": 1, "num_nodes": 1, "strategy": "auto"}
+    many = {**trainer, "devices": 8, "num_nodes": 2, "strategy": {"_target_": "a.Strategy"}}
+    values = {"seed": 1, "trainer": trainer}
+    text = json.dumps(values, sort_keys=True, separators=(",", ":"))
+    expected = hashlib.sha256(text.encode()).hexdigest()[: config.DIGEST_LENGTH]
+    for digest in (config.job_digest, config.study_digest):
+        assert digest(values) == digest({"seed": 1, "trainer": many}) == expected
+        assert digest({"seed": 1, "trainer": {**many, "precision": "x"}}) != expected
 
 
 def test_the_digest_is_that_of_the_json_beside_the_record(rooms: dict[str, Path]) -> None:

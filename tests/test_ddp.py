@@ -41,6 +41,19 @@ def test_both_launchers_of_lightning_are_replaced_and_given_back(
     assert "WORLD_SIZE" not in os.environ
 
 
+@pytest.mark.parametrize(("n_tasks", "expected"), [("1", 1), ("2", 0), (None, 0)])
+def test_one_task_of_slurm_starts_the_other_processes_itself(
+    monkeypatch: pytest.MonkeyPatch, n_tasks: str | None, expected: int
+) -> None:
+    monkeypatch.delenv("SLURM_NTASKS", raising=False)
+    monkeypatch.delenv("LOCAL_RANK", raising=False)
+    if n_tasks is not None:
+        monkeypatch.setenv("SLURM_NTASKS", n_tasks)
+    found = ddp.environment()
+    assert len(found) == expected
+    assert not any(each.creates_processes_externally for each in found)
+
+
 def test_another_lightning_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(fabric, "_hydra_subprocess_cmd")
     with (
@@ -83,6 +96,7 @@ if __name__ == "__main__":
 """
 
 
+LAUNCHERS = ("process", "joblib", "submitit_local")
 FAILING = """
 import lightning as L
 import torch
@@ -126,8 +140,11 @@ def test_a_job_on_two_processes_ends_with_the_error_of_the_first(tmp_path: Path)
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "launcher",
-    [["hydra/launcher=basic"], ["hydra/launcher=process", "hydra.launcher.prepare=builtins.id"]],
-    ids=["basic", "process"],
+    [
+        ["hydra/launcher=basic"],
+        *([f"hydra/launcher={name}", "hydra.launcher.prepare=builtins.id"] for name in LAUNCHERS),
+    ],
+    ids=["basic", *LAUNCHERS],
 )
 def test_a_sweep_over_jobs_on_two_processes_keeps_each_job_to_its_folder(
     tmp_path: Path, launcher: list[str]
@@ -137,7 +154,7 @@ def test_a_sweep_over_jobs_on_two_processes_keeps_each_job_to_its_folder(
     command = [sys.executable, "app.py", "-m", "+seed=1,2", "hydra.sweep.dir=sweep"]
     command += [conf, *launcher]
     environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
-    subprocess.run(command, cwd=tmp_path, env=environment, check=True, timeout=300)
+    subprocess.run(command, cwd=tmp_path, env=environment, check=True, timeout=900)
     ranks = sorted(tmp_path.rglob("rank[01]"))
     assert [(p.parent.name, p.name, p.read_text()) for p in ranks] == [
         ("0", "rank0", "1"),

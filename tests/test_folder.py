@@ -3,16 +3,16 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
-import warnings
 from pathlib import Path
 
 import pytest
 
 from tests.made import made_record
 from windtunnel import folder
-from windtunnel.interfaces import Job, Record
+from windtunnel.interfaces import Job, Record, Unreadable
 
 ROOT = Path(__file__).parents[1]
 HOLD = """
@@ -60,21 +60,47 @@ def test_the_lock_of_a_killed_process_is_taken_over(
         assert "process" in (tmp_path / folder.LOCK).read_text()
 
 
-def test_a_disk_without_locks_is_said_and_works(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture(params=["disk", "system"])
+def without_locks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise OSError("no locks available")
 
-    monkeypatch.setattr(folder.fcntl, "lockf", refuse)
-    with pytest.warns(UserWarning, match="no locks"), folder.locked(tmp_path, 0.0):
-        pass
+    if request.param == "disk":
+        monkeypatch.setattr(folder.fcntl, "lockf", refuse)
+    else:
+        monkeypatch.setattr(folder, "fcntl", None)
 
 
-def test_a_system_without_locks_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(folder, "fcntl", None)
+@pytest.mark.usefixtures("without_locks")
+@pytest.mark.parametrize(
+    ("owner", "refused"),
+    [
+        ("process {own} on {host}", True),
+        ("process {dead} on {host}", False),
+        ("process {own} on another", True),
+        ("", False),
+        ("nonsense", False),
+    ],
+)
+def test_without_locks_what_the_file_says_counts(tmp_path: Path, owner: str, refused: bool) -> None:
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        process.wait()
+    names = {"own": os.getpid(), "dead": process.pid, "host": socket.gethostname()}
+    (tmp_path / folder.LOCK).write_text(owner.format(**names))
+    if refused:
+        said = rf"but {owner.format(**names)} does; .* remove {tmp_path / folder.LOCK}$"
+        with pytest.raises(ValueError, match=said), folder.locked(tmp_path, 0.0):
+            pass
+        return
     with folder.locked(tmp_path, 0.0):
-        assert "process" in (tmp_path / folder.LOCK).read_text()
+        assert (tmp_path / folder.LOCK).read_text() == "process {own} on {host}".format(**names)
+    assert (tmp_path / folder.LOCK).read_text() == ""
+
+
+def test_who_takes_a_folder_sweeps_up_what_a_killed_process_left(tmp_path: Path) -> None:
+    (tmp_path / "config.json.12.part").write_text("{")
+    assert claim(tmp_path) is None
+    assert not (tmp_path / "config.json.12.part").exists()
 
 
 @pytest.mark.parametrize(
@@ -161,7 +187,30 @@ def test_finished_jobs_are_those_that_ended(tmp_path: Path) -> None:
     assert list(folder.finished_jobs(tmp_path)) == ["a", "b"]
 
 
-def test_writing_whole_leaves_no_part(tmp_path: Path) -> None:
-    with warnings.catch_warnings():
-        folder.write_whole(tmp_path / "x.json", "1")
-    assert [p.name for p in tmp_path.iterdir()] == ["x.json"]
+@pytest.mark.parametrize("text", ["", "{half", "[1]", '{"schema_version": 1}', '{"a": 1}', "\0"])
+def test_a_record_that_cannot_be_read_is_named_and_skipped(tmp_path: Path, text: str) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        made_record(JOB, 2.0).save(tmp_path / name)
+    (tmp_path / "b" / "record.json").write_text(text)
+    with pytest.warns(UserWarning, match=rf"^{tmp_path}/b/record\.json is damaged"):
+        assert list(folder.finished_jobs(tmp_path)) == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("tokens", "many"),
+        ("evaluation", {"loss_nats": None, "bits_per_byte": 1.0, "n_tokens": 1}),
+        ("train_curve", {"tokens": [1, 2], "values": [1.0]}),
+        ("config", None),
+        ("schema_version", None),
+    ],
+)
+def test_a_record_with_a_value_of_another_kind_is_unreadable(
+    tmp_path: Path, key: str, value: object
+) -> None:
+    path = made_record(JOB, 2.0).save(tmp_path)
+    path.write_text(json.dumps({**json.loads(path.read_text()), key: value}))
+    with pytest.raises(Unreadable, match="give the job's command again to write it anew"):
+        Record.load(tmp_path)

@@ -165,7 +165,7 @@ SIZES: dict[str, Any] = {
         ("model", "width", 60, r"^model.width: expected a multiple of model.head_size=16, got 60"),
         ("batch", "accumulate", 3, r"^batch.sequences: expected a multiple of batch.accumulate=3"),
         ("budget", "tokens", 4095, r"^budget.tokens: expected at least one batch of 4096 tokens"),
-        ("trainer", "devices", 2, r"at least one batch of 8192 tokens, got 4096"),
+        ("trainer", "devices", 3, r"^batch.sequences: .*batch.accumulate x devices = 2 x 3"),
         ("budget", "evaluations", 0, r"^budget.evaluations: .*at least 1, got 0"),
         ("batch", "length", 2.5, r"^batch.length: expected a whole number"),
         ("model", "width", True, r"^model.width: expected a whole number"),

@@ -181,7 +181,7 @@ def test_a_rate_that_is_far_too_high_is_recorded_as_diverged(corpus, tmp_path) -
         ("model.head_size=6", "model.width must be a multiple of model.head_size"),
         ("schedule.warmup_tokens=9999", "schedule.warmup_tokens must be below the budget"),
         ("budget.tokens=10", "budget.tokens must allow one batch"),
-        ("task=score", "task must be train"),
+        ("task=score", "scorer: expected a scorer for task=score, got none"),
         ("batch.accumulate=3", "batch.accumulate must divide batch.sequences"),
     ],
 )

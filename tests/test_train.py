@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import re
 import resource
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +17,7 @@ from tests.made import made_record
 from windtunnel import catalogue, config
 from windtunnel.folder import Incomplete
 from windtunnel.interfaces import Job
+from windtunnel.stopping import Stopped
 
 ROOT = Path(__file__).parents[1]
 
@@ -143,6 +145,8 @@ BAD = ValueError("model.width: expected 64, got 65")
             "paths.cache=FOLDER where it is that one\n",
         ),
         (KeyboardInterrupt(), 130, "stopped; the same command goes on: python train.py a=1\n"),
+        (Stopped(signal.SIGTERM), 75, "stopped; the same command goes on: python train.py a=1\n"),
+        (ValueError("at https://me:secret@host"), 2, "at https://<hidden>@host\n"),
     ],
 )
 def test_an_error_ends_with_its_message_and_code(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from functools import partial
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,13 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
+from torch.optim import Optimizer
 
-from windtunnel.checkpoint import checkpoint_path, load_weights
+from windtunnel import fsdp, slots
+from windtunnel.checkpoint import load_weights, newest
 from windtunnel.data.datamodule import TokenDataModule
+from windtunnel.data.perturbed import Perturbed
+from windtunnel.data.tokenizer import TokenizerSpec
 from windtunnel.evaluation import DomainLoss
 from windtunnel.interfaces import Batch, Multipliers, Parametrized, Record
 from windtunnel.model.parametrization import initialise, multipliers
@@ -50,13 +54,37 @@ def check_parts(cfg: DictConfig, total_tokens: int) -> None:
         ValueError: a part refuses its settings.
     """
     with torch.device("meta"):
-        model, table = build_model(cfg, vocab_size=8)
-        groups = build_groups(cfg, model, table)
+        with blamed("model"):
+            model, table = build_model(cfg, vocab_size=8)
+        with blamed("optim"):
+            groups = build_groups(cfg, model, table)
     for group in groups:
         group["params"] = [without_memory(parameter) for parameter in group["params"]]
-    make(cfg.optim.build)(groups)
-    make(cfg.schedule)(0, total_tokens)
-    make(cfg.loss)
+    with blamed("optim"):
+        optimizer = make(cfg.optim.build)(groups)
+    with blamed("callbacks"):
+        callbacks = {name: part["_target_"] for name, part in cfg.callbacks.items()}
+    fsdp.refuse(strategy_name(cfg), cfg.trainer.compile, optimizer, callbacks)
+    with blamed("schedule"):
+        make(cfg.schedule)(0, total_tokens)
+    with blamed("loss"):
+        make(cfg.loss)
+
+
+@contextmanager
+def blamed(section: str) -> Iterator[None]:
+    """Says which section of the config is at fault where a part breaks on what it is given.
+
+    Raises:
+        ValueError: for what a part raises that got a text for a number, or nothing for something.
+    """
+    try:
+        yield
+    except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError) as error:
+        raise ValueError(
+            f"{section}: expected settings as in conf/{section}, got some that cannot be used "
+            f"({type(error).__name__}: {error}); correct them"
+        ) from error
 
 
 def build_groups(
@@ -86,14 +114,25 @@ def build_data(cfg: DictConfig) -> TokenDataModule:
         )
     return TokenDataModule(
         source=make(cfg.data.source),
-        tokenizer=make(cfg.tokenizer),
+        tokenizer=build_tokenizer(cfg),
         sequences=cfg.batch.sequences // cfg.batch.accumulate,
         length=cfg.batch.length,
         seed=cfg.batch.seed,
         accumulate=cfg.batch.accumulate,
         cache=Path(cache).expanduser(),
+        sampler=make(cfg.sampler) if cfg.get("sampler") else None,
+        n_sequences=cfg.budget.tokens // cfg.batch.length,
+        cleaning=make(cfg.cleaning) if cfg.get("cleaning") else None,
+        packing=make(cfg.packing) if cfg.get("packing") else None,
+        transform=make(cfg.transform) if cfg.get("transform") else None,
         **settings,
     )
+
+
+def build_tokenizer(cfg: DictConfig) -> TokenizerSpec:
+    """The choice of a tokenizer, which reorders sentences where a perturbation is set."""
+    spec = make(cfg.tokenizer)
+    return Perturbed(spec, make(cfg.perturbation)) if cfg.get("perturbation") else spec
 
 
 DATA_SETTINGS = ("eval_tokens", "held_out", "document_mask", "workers")
@@ -108,8 +147,11 @@ def build_training(
     tokens_per_step: int,
 ) -> LanguageModelling:
     """The objective with its optimiser, schedule and metric."""
-    groups = build_groups(cfg, model, table)
     schedule = make(cfg.schedule)
+
+    def optimizer() -> Optimizer:
+        # Once the model is where it trains: a strategy that cuts it makes its parameters anew.
+        return make(cfg.optim.build)(build_groups(cfg, model, table))
 
     def lr_at(step: int) -> float:
         # In the middle of the step, so that neither the first nor the last is lost to a zero rate.
@@ -117,7 +159,7 @@ def build_training(
 
     return LanguageModelling(
         Objective(model, make(cfg.loss)),
-        partial(make(cfg.optim.build), groups),
+        optimizer,
         lr_at,
         DomainLoss(data.domains, data.bytes_per_token, data.overall_bytes_per_token),
         cfg.optim.clip_norm,
@@ -125,9 +167,15 @@ def build_training(
     )
 
 
-def empty_batch(cfg: DictConfig, device: torch.device) -> Batch:
-    """A batch of the shape and layout of those in training, all zero."""
-    shape = (cfg.batch.sequences // cfg.batch.accumulate, cfg.batch.length)
+def strategy_name(cfg: DictConfig) -> str:
+    """A strategy of Lightning's by its name, or the `_target_` of another."""
+    strategy = cfg.trainer.strategy
+    return strategy if isinstance(strategy, str) else strategy["_target_"]
+
+
+def empty_batch(cfg: DictConfig, device: torch.device, n_devices: int) -> Batch:
+    """A batch of the shape and layout of those that a device trains on, all zero."""
+    shape = (cfg.batch.sequences // cfg.batch.accumulate // n_devices, cfg.batch.length)
     zeros = torch.zeros(shape, dtype=torch.long, device=device)
     documents: Any = zeros.clone() if cfg.data.document_mask else None
     return Batch(zeros, zeros.clone(), documents, zeros[:, 0].clone())
@@ -142,9 +190,9 @@ def load_model(*, folder: str) -> Any:
     Raises:
         ValueError: the folder holds no job that has trained.
     """
-    record = record_of(folder)
+    record = record_of(folder, "loss.teacher.folder")
     model, _ = build_model(OmegaConf.create(record.config), record.data["vocab_size"])
-    load_weights(model, checkpoint_path(Path(folder).expanduser()), "objective.model.")
+    load_weights(model, newest(Path(folder).expanduser()), "objective.model.")
     return model
 
 
@@ -159,7 +207,7 @@ def loaded_jobs(cfg: DictConfig, data: TokenDataModule) -> list[str]:
     """
     found = []
     for folder in folders_loaded(OmegaConf.to_container(cfg.loss, resolve=True)):
-        record = record_of(folder)
+        record = record_of(folder, "loss.teacher.folder")
         if record.data["tokenizer"] != data.store.meta["tokenizer"]:
             raise ValueError(
                 f"loss.teacher.folder must be a job with the tokenizer of this one, got {folder}, "
@@ -186,16 +234,21 @@ def folders_loaded(values: Any) -> Iterator[str]:
             yield from folders_loaded(value)
 
 
-def record_of(folder: str) -> Record:
-    """The record of the job in `folder`.
+def record_of(folder: str, setting: str) -> Record:
+    """The record of the job in `folder`, which `setting` names.
 
     Raises:
         ValueError: there is none.
     """
     try:
-        return Record.load(Path(folder).expanduser())
+        record = Record.load(Path(folder).expanduser())
     except FileNotFoundError as error:
         raise ValueError(
-            f"loss.teacher.folder must be the folder of a job that has trained, got {folder}, "
+            f"{setting} must be the folder of a job that has trained, got {folder}, "
             "which has no record.json: give outputs/NAME/DIGEST"
         ) from error
+    slots.check_read_back({key: record.config.get(key) for key in READ_BACK})
+    return record
+
+
+READ_BACK = ("model", "parametrization")  # what is built of another job

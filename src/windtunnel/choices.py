@@ -24,8 +24,7 @@ def choose(settings: Mapping[str, Any], tokens: int) -> dict[str, Any]:
     accelerator, why_accelerator = choose_accelerator(settings["accelerator"])
     precision, why_precision = choose_precision(settings["precision"], accelerator)
     compiled, why_compiled = choose_compile(settings["compile"], accelerator, tokens)
-    threads = settings["threads"]
-    given = threads != "auto"
+    threads, why_threads = choose_threads(settings["threads"], accelerator, settings["devices"])
     return {
         "accelerator": accelerator,
         "accelerator_reason": why_accelerator,
@@ -33,8 +32,8 @@ def choose(settings: Mapping[str, Any], tokens: int) -> dict[str, Any]:
         "precision_reason": why_precision,
         "compile": compiled,
         "compile_reason": why_compiled,
-        "threads": int(threads) if given else torch.get_num_threads(),
-        "threads_reason": "as configured" if given else "as the launcher or torch set it",
+        "threads": threads,
+        "threads_reason": why_threads,
     }
 
 
@@ -92,6 +91,16 @@ def choose_compile(setting: bool | str, accelerator: str, tokens: int) -> tuple[
     if accelerator == "cpu" and not has_compiler():
         return False, "no C++ compiler was found"
     return True, "the run is long enough to repay compiling"
+
+
+def choose_threads(setting: int | str, accelerator: str, devices: Any) -> tuple[int, str]:
+    """Processor threads of each process of a job."""
+    if setting != "auto":
+        return int(setting), "as configured"
+    n_threads = torch.get_num_threads()
+    if accelerator == "cpu" and isinstance(devices, int) and "OMP_NUM_THREADS" not in os.environ:
+        return max(1, n_threads // devices), "an equal share of what torch set"
+    return n_threads, "as the launcher or torch set it"
 
 
 def has_compiler() -> bool:

@@ -18,7 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from windtunnel import catalogue, guards
+from windtunnel import catalogue, guards, slots
 
 ROOT = Path(__file__).resolve().parents[2]
 CONF = ROOT / "conf"
@@ -37,6 +37,9 @@ VOLATILE = (
     "trainer.workers",
     "trainer.checkpoint_seconds",
 )
+# On how many devices a job trains changes it no more than its number of threads does. In its id
+# they stand as the usual ones.
+USUAL_DEVICES = {"trainer.devices": 1, "trainer.num_nodes": 1, "trainer.strategy": "auto"}
 DIGEST_LENGTH = 12
 
 
@@ -127,12 +130,21 @@ def plain(cfg: DictConfig | Mapping[str, Any]) -> dict[str, Any]:
 
 def job_digest(cfg: DictConfig | Mapping[str, Any]) -> str:
     """The id of a job: equal for configs that train the same thing."""
-    return _digest(guards.without(plain(cfg), VOLATILE))
+    return _digest(guards.without(on_usual_devices(plain(cfg)), VOLATILE))
 
 
 def study_digest(cfg: DictConfig | Mapping[str, Any]) -> str:
     """The id of a study: the job's, with the study's own settings."""
-    return _digest(guards.without(plain(cfg), [key for key in VOLATILE if key != "study"]))
+    kept = [key for key in VOLATILE if key != "study"]
+    return _digest(guards.without(on_usual_devices(plain(cfg)), kept))
+
+
+def on_usual_devices(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The same job, on one device."""
+    there = {
+        key: usual for key, usual in USUAL_DEVICES.items() if not guards.what_exists(values, key)
+    }
+    return guards.replaced(values, there)
 
 
 def run_folder(cfg: DictConfig) -> str:
@@ -189,9 +201,11 @@ def check_values(values: Mapping[str, Any], conf: Path = CONF) -> None:
     Raises:
         ValueError: an unknown section or key, or a bad size.
     """
+    guards.check_secrets(values)
     guards.check_sections(values, catalogue.known_keys(conf))
     guards.check_sizes(values)
     guards.check_targets(values)
+    slots.check(values)
 
 
 def explained(error: BaseException, arguments: Iterable[str], *, conf: Path = CONF) -> str:

@@ -22,6 +22,7 @@ from unittest import mock
 
 if TYPE_CHECKING:
     import lightning as L
+    from lightning.fabric.plugins.environments.cluster_environment import ClusterEnvironment
 
 MODULES = (
     "lightning.fabric.strategies.launchers.subprocess_script",
@@ -78,6 +79,18 @@ def relaunched(script: str, overrides: Sequence[str], folder: Path, cwd: str) ->
             _leave_group()
             for key, value in set_outside.items():
                 os.environ.pop(key, None) if value is None else os.environ.update({key: value})
+
+
+def environment() -> list[ClusterEnvironment]:
+    """What tells Lightning to start the further processes itself where SLURM started only one.
+
+    Without it Lightning takes for granted that under SLURM every device has a task of its own.
+    """
+    if os.environ.get("SLURM_NTASKS") != "1":
+        return []
+    from lightning.fabric.plugins.environments.lightning import LightningEnvironment
+
+    return [LightningEnvironment()]
 
 
 @contextmanager

@@ -1,13 +1,16 @@
 """The folder of a job or a study: whose it is, who works in it, whether it is finished.
 
 A lock is an advisory lock of the operating system on the file `.lock` in the folder: it ends with
-the process that holds it, however that ends, so a dead process never blocks a folder.
+the process that holds it, however that ends, so a dead process never blocks a folder. On a disk
+that has no such locks, what stands in the file counts: a process of this machine that is gone has
+left it behind, one of another machine may live.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import socket
 import time
@@ -17,7 +20,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from windtunnel.interfaces import Record
+from windtunnel import files
+from windtunnel.interfaces import Record, Unreadable
 
 try:
     import fcntl
@@ -27,6 +31,7 @@ except ImportError:  # Windows: no advisory locks
 LOCK = ".lock"
 LOG = "log.txt"
 HYDRA = ".hydra"
+OWNER = re.compile(r"process (?P<process>\d+) on (?P<host>.+)")
 HARMLESS = {LOCK, LOG, HYDRA, "train.log", "multirun.yaml"}
 DONE = ("finished", "diverged")
 POLL_SECONDS = 0.1
@@ -74,25 +79,44 @@ def locked(folder: Path, wait_seconds: float) -> Iterator[None]:
             if time.monotonic() > deadline:
                 raise ValueError(
                     f"{folder}: expected a folder that nobody works in, but {_owner(file)} does; "
-                    "wait for it, stop it, or give fresh=true for a folder of its own"
+                    "wait for it, stop it, or give fresh=true for a folder of its own; if it is "
+                    f"gone for certain, remove {file.name}"
                 )
             time.sleep(POLL_SECONDS)
         file.truncate(0)
         file.write(f"process {os.getpid()} on {socket.gethostname()}")
         file.flush()
-        yield
+        files.sweep(folder)
+        try:
+            yield
+        finally:
+            file.truncate(0)
 
 
 def _take(file: IO[str]) -> bool:
     if fcntl is None:
-        return True
+        return _is_stale(file)
     try:
         fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except (BlockingIOError, PermissionError):
         return False
-    except OSError as error:
-        warnings.warn(f"{file.name}: this disk has no locks ({error}); going on", stacklevel=3)
+    except OSError:  # this disk has no locks
+        return _is_stale(file)
     return True
+
+
+def _is_stale(file: IO[str]) -> bool:
+    """Whether the process that wrote its name into the file is gone, as far as can be told."""
+    owner = OWNER.fullmatch(_owner(file))
+    if owner is None:
+        return True
+    return owner["host"] == socket.gethostname() and not _lives(int(owner["process"]))
+
+
+def _lives(process: int) -> bool:
+    import psutil
+
+    return psutil.pid_exists(process)
 
 
 def _owner(file: IO[str]) -> str:
@@ -115,7 +139,8 @@ def refuse_other(
     """
     there = _config_in(folder)
     if there is None:
-        found = sorted({p.name for p in folder.glob("*")} - HARMLESS) if folder.exists() else []
+        there_now = {p.name for p in folder.glob("*") if p.suffix != files.PART}
+        found = sorted(there_now - HARMLESS)
         if found:
             raise ValueError(
                 f"{folder}: expected an empty folder or one of windtunnel's, but it holds "
@@ -151,10 +176,17 @@ def _differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
 
 
 def finished(folder: Path) -> Record | None:
-    """The record of a job that is done, or None where work is left."""
+    """The record of a job that is done, or None where work is left.
+
+    One that cannot be read is named in a warning and written anew by the job, which goes on.
+    """
     if not (folder / "record.json").exists():
         return None
-    record = Record.load(folder)
+    try:
+        record = Record.load(folder)
+    except Unreadable as error:
+        warnings.warn(str(error), stacklevel=2)
+        return None
     return record if record.outcome in DONE else None
 
 
@@ -169,6 +201,8 @@ def result_line(record: Record) -> str:
     """`finished, loss 2.1034`, or at which step a finished job diverged."""
     if record.outcome == "diverged":
         return f"diverged at step {record.outcome_step}"
+    if record.evaluation is None:
+        return "finished"
     return f"finished, loss {finished_loss(record):.4f}"
 
 
@@ -176,10 +210,3 @@ def finished_jobs(study_folder: Path) -> dict[str, Record]:
     """The records of all jobs of a study that are done, by the name of their folders."""
     found = {p.parent.name: finished(p.parent) for p in study_folder.glob("*/record.json")}
     return {name: record for name, record in sorted(found.items()) if record is not None}
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Writes a file whole or not at all."""
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    part.write_text(text)
-    part.replace(path)

@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import math
 import pkgutil
 from collections.abc import Iterable, Iterator, Mapping, Set
 from typing import Any
+
+from windtunnel.redaction import secrets_in
 
 HYDRA_KEYS = {"_target_", "_partial_", "_recursive_", "_convert_", "_args_"}
 
@@ -129,6 +132,21 @@ def check_sections(values: Mapping[str, Any], known: Mapping[str, Set[str] | Non
                 )
 
 
+def check_secrets(values: Mapping[str, Any]) -> None:
+    """Refuses passwords, tokens and keys: a config goes into records, logs and dashboards.
+
+    Raises:
+        ValueError: naming the keys, not what they hold.
+    """
+    found = secrets_in(values)
+    if found:
+        raise ValueError(
+            f"{', '.join(found)}: expected nothing secret in the config, which is written into "
+            "records and logs, got what looks like a password, token or key; leave it out, and set "
+            "the variable that the service reads, such as WANDB_API_KEY or HF_TOKEN"
+        )
+
+
 def check_targets(values: Any, path: str = "") -> None:
     """Refuses a `_target_` that cannot be imported and a key that it does not take.
 
@@ -213,7 +231,17 @@ def check_sizes(values: Mapping[str, Any]) -> None:
         value = select(values, key)
         if value is not None and (not _is_whole(value) or value < least):
             raise ValueError(f"{key}: expected a whole number of at least {least}, got {value!r}")
+    for key, least in (
+        ("optim.clip_norm", 0),
+        ("trainer.checkpoint_seconds", 0),
+        ("trainer.log_every_n_steps", 1),
+    ):
+        value = select(values, key)
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if value is not None and not (is_number and value >= least):
+            raise ValueError(f"{key}: expected a number of at least {least}, got {value!r}")
     _check_multiple(values, "batch.sequences", "batch.accumulate")
+    _check_devices(values)
     _check_multiple(values, "model.width", "model.head_size")
     _check_budget(values)
 
@@ -227,15 +255,25 @@ def _check_multiple(values: Mapping[str, Any], key: str, of: str) -> None:
         )
 
 
+def _check_devices(values: Mapping[str, Any]) -> None:
+    """Whether the devices can share a micro-batch; one that is `auto` is seen when it trains."""
+    counts = [select(values, f"trainer.{key}") for key in ("devices", "num_nodes")]
+    n_devices = math.prod(n for n in counts if _is_whole(n) and n > 0)
+    sequences, pieces = (select(values, f"batch.{key}") for key in ("sequences", "accumulate"))
+    if None not in (sequences, pieces) and sequences % (pieces * n_devices):
+        raise ValueError(
+            f"batch.sequences: expected a multiple of batch.accumulate x devices = "
+            f"{pieces} x {n_devices}, since all devices share a batch, got {sequences}; change "
+            "it, or trainer.devices"
+        )
+
+
 def _check_budget(values: Mapping[str, Any]) -> None:
     sizes = [select(values, f"batch.{key}") for key in ("sequences", "length")]
     tokens = select(values, "budget.tokens")
     if tokens is None or None in sizes:
         return
-    devices = [select(values, f"trainer.{key}") for key in ("devices", "num_nodes")]
     step = sizes[0] * sizes[1]
-    for count in devices:
-        step *= count if _is_whole(count) and count > 0 else 1
     if tokens < step:
         raise ValueError(
             f"budget.tokens: expected at least one batch of {step} tokens, got {tokens}; "

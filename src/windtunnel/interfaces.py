@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
+
+from windtunnel.files import write_whole
 
 if TYPE_CHECKING:
     from numpy import ndarray
@@ -190,6 +191,29 @@ class Sampler(Protocol):
     def rows(self, step: int) -> ndarray: ...
 
 
+class Scorer(Protocol):
+    """Gives training documents numbers, by themselves or token by token.
+
+    columns: what is added to the name of each column that it gives. passages: `data.passages`.
+    """
+
+    @property
+    def level(self) -> str:
+        """`document`, or `token` for a number for each token of a passage but its first."""
+        ...
+
+    @property
+    def columns(self) -> Sequence[str]: ...
+
+    def fit(self, passages: Any) -> None:
+        """Learns what it needs of all documents, and refuses those that it cannot score."""
+        ...
+
+    def __call__(self, passages: Sequence[Any]) -> ndarray:
+        """Scores [n, columns]; of tokens, those of all passages one after the other."""
+        ...
+
+
 # ---------------------------------------------------------------------------------------- records
 
 
@@ -255,9 +279,7 @@ class Record:
     def save(self, folder: Path) -> Path:
         """Writes `record.json` into `folder`, whole or not at all."""
         path = folder / "record.json"
-        part = path.with_suffix(f".{os.getpid()}.part")
-        part.write_text(json.dumps(dataclasses.asdict(self), indent=1))
-        part.replace(path)
+        write_whole(path, json.dumps(dataclasses.asdict(self), indent=1))
         return path
 
     @classmethod
@@ -266,23 +288,62 @@ class Record:
 
         Raises:
             FileNotFoundError: the folder holds no record.
+            Unreadable: what it holds is no record.
             ValueError: the record was written by a newer schema than this code knows.
         """
-        values = json.loads((folder / "record.json").read_text())
-        if values["schema_version"] > RECORD_SCHEMA_VERSION:
+        try:
+            values = json.loads((folder / "record.json").read_bytes())
+            version = int(values["schema_version"])
+            found = _record(cls, values) if version <= RECORD_SCHEMA_VERSION else None
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            raise Unreadable(
+                f"{folder}/record.json is damaged or was not written by windtunnel "
+                f"({type(error).__name__}: {error}); give the job's command again to write it anew"
+            ) from error
+        if found is None:
             raise ValueError(
-                f"{folder}/record.json has schema_version {values['schema_version']}, and this "
+                f"{folder}/record.json has schema_version {version}, and this "
                 f"windtunnel reads up to {RECORD_SCHEMA_VERSION}: update windtunnel to read it"
             )
-        evaluation = values.pop("evaluation")
-        curves: dict[str, Any] = {k: Curve(**values.pop(k)) for k in ("train_curve", "eval_curve")}
-        norms = Curve(**values.pop("grad_norm_curve"))
-        return cls(
-            **values,
-            **curves,
-            grad_norm_curve=norms,
-            evaluation=None if evaluation is None else Evaluation(**evaluation),
-        )
+        return found
+
+
+class Unreadable(ValueError):
+    """A file that says nothing to whoever reads it."""
+
+
+def _record(kind: type[Record], values: dict[str, Any]) -> Record:
+    """A record of values read from a file, each of the type that its readers count on."""
+    curves: dict[str, Any] = {name: _curve(values.pop(name)) for name in CURVES}
+    held = values.pop("evaluation")
+    evaluation = None if held is None else Evaluation(**held)
+    record = kind(**values, **curves, evaluation=evaluation)
+    for name, expected in PLAIN_FIELDS.items():
+        if not isinstance(value := getattr(record, name), expected):
+            raise TypeError(f"{name} is {value!r:.60}")
+    if evaluation is not None and not isinstance(evaluation.loss_nats, float | int):
+        raise TypeError(f"evaluation.loss_nats is {evaluation.loss_nats!r:.60}")
+    return record
+
+
+def _curve(values: dict[str, list[Any]]) -> Curve:
+    curve = Curve(**values)
+    are_numbers = all(isinstance(n, float | int) for n in [*curve.tokens, *curve.values])
+    if len(curve.tokens) != len(curve.values) or not are_numbers:
+        raise TypeError("a curve holds no numbers, or not as many values as tokens")
+    return curve
+
+
+CURVES = ("train_curve", "eval_curve", "grad_norm_curve")
+PLAIN_FIELDS: dict[str, type | tuple[type, ...]] = {
+    **dict.fromkeys(("job", "name", "task", "role", "outcome", "outcome_reason"), str),
+    **dict.fromkeys(("config", "parameters", "train_flops", "choices", "data"), dict),
+    **dict.fromkeys(("measurements", "versions", "git"), dict),
+    **dict.fromkeys(("table", "inputs", "warnings"), list),
+    **dict.fromkeys(("outcome_step", "seed", "tokens", "steps", "peak_memory_bytes"), int),
+    **dict.fromkeys(("seconds", "tokens_per_second"), (float, int)),
+    "mfu": (float, int, type(None)),
+}
 
 
 # ---------------------------------------------------------------------------------------- studies

@@ -10,12 +10,13 @@ from typing import Any
 
 import lightning as L
 import torch
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from windtunnel.evaluation import DomainLoss
-from windtunnel.interfaces import Batch, Evaluation, Loss, LossOutput
+from windtunnel.interfaces import IGNORE_INDEX, Batch, Evaluation, Loss, LossOutput
+from windtunnel.shards import shard, whole
 
 
 class Objective(nn.Module):
@@ -34,6 +35,20 @@ class Objective(nn.Module):
     def is_compiled(self) -> bool:
         """Whether a call runs the compiler's graph."""
         return self._compiled_call_impl is not None
+
+
+def share_of_targets(batch: Batch, n_devices: int) -> Tensor | float:
+    """What the loss of this device weighs beside the others', 1 on average.
+
+    Gradients are averaged over the devices. A loss is a mean over scored targets, and where the
+    devices score unequally many, only weights in proportion give the mean over all of them.
+    """
+    if n_devices == 1:
+        return 1.0
+    own = (batch.targets_BT != IGNORE_INDEX).sum()
+    total = own.clone()
+    distributed.all_reduce(total)
+    return own * n_devices / total.clamp(min=1)
 
 
 class LanguageModelling(L.LightningModule):
@@ -69,16 +84,22 @@ class LanguageModelling(L.LightningModule):
         """Whether this step goes to the loggers; asking them at every step would cost its speed."""
         return (self.trainer.global_step + 1) % self._log_every == 0
 
+    def configure_model(self) -> None:
+        """Cuts the model where the strategy has devices to cut it over."""
+        if self.device_mesh is not None:
+            shard(self.objective, self.device_mesh["data_parallel"])
+
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         output = self.objective(batch)
+        share = share_of_targets(batch, self.trainer.world_size)
         if self.is_logged:
-            self.log("train/loss", output.loss.detach())
-            for name, term in output.terms.items():
-                self.log(f"train/{name}", term.detach())
-        return output.loss
+            for name, term in {"loss": output.loss, **output.terms}.items():
+                self.log(f"train/{name}", (share * term).detach(), sync_dist=True)
+        return share * output.loss
 
     def configure_gradient_clipping(self, optimizer: Optimizer, *_: Any, **__: Any) -> None:
         norm = nn.utils.clip_grad_norm_(self.objective.parameters(), self._clip_norm)
+        norm = whole(norm)  # asked for by every device, whoever logs
         if self.is_logged:
             self.log("train/grad_norm", norm)
 

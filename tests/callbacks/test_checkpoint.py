@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
-from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from tests.callbacks.tiny import QUIET, TinyData, TinyModule, make_facts, make_trainer
 from windtunnel import checkpoint as store
@@ -19,6 +20,7 @@ from windtunnel.callbacks.facts import JobFacts
 from windtunnel.callbacks.record import RecordWriter
 from windtunnel.callbacks.throughput import Throughput
 from windtunnel.interfaces import Record
+from windtunnel.stopping import Stopped
 
 pytestmark = QUIET
 NEVER = 1e9
@@ -83,7 +85,11 @@ def terminate() -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-STOPS = {"sigint": (interrupt, SystemExit), "sigterm": (terminate, SIGTERMException)}
+def be_preempted() -> None:
+    os.kill(os.getpid(), signal.SIGUSR1)
+
+
+STOPS = {"sigint": (interrupt, 130), "sigterm": (terminate, 75), "sigusr1": (be_preempted, 75)}
 
 
 @pytest.mark.parametrize("accumulate", [1, 2])
@@ -93,11 +99,12 @@ def test_stopped_between_steps_resumes_exactly(
     tmp_path: Path, whole: Any, stop: str, step: int, accumulate: int
 ) -> None:
     facts = make_facts(tmp_path)
-    do, error = STOPS[stop]
-    with pytest.raises(error):
+    do, code = STOPS[stop]
+    with pytest.raises(Stopped) as ended:
         start(facts, TinyModule(on_step=at_step(step, do)), accumulate=accumulate)
+    assert ended.value.code == code
     stopped = Record.load(tmp_path)
-    assert stopped.outcome == "stopped"
+    assert (stopped.outcome, stopped.outcome_reason) == ("stopped", f"Stopped: {stop.upper()}")
     assert len(stopped.train_curve.values) == stopped.steps == step + 1
     module = TinyModule()
     assert same(start(facts, module, accumulate=accumulate), whole[accumulate][0])
@@ -105,6 +112,7 @@ def test_stopped_between_steps_resumes_exactly(
     assert torch.equal(next(module.parameters()), next(whole[accumulate][1].parameters()))
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    assert signal.getsignal(signal.SIGUSR1) is signal.SIG_DFL
 
 
 def in_evaluation(evaluation: int, at: str | int, do: Callable[[], Any]) -> TinyModule:
@@ -125,9 +133,8 @@ def test_stopped_in_an_evaluation_ends_it_first(
     tmp_path: Path, whole: Any, stop: str, evaluation: int
 ) -> None:
     facts = make_facts(tmp_path)
-    do, error = STOPS[stop]
-    with pytest.raises(error):
-        start(facts, in_evaluation(evaluation, 0, do))
+    with pytest.raises(Stopped):
+        start(facts, in_evaluation(evaluation, 0, STOPS[stop][0]))
     module = TinyModule()
     assert same(start(facts, module), whole[1][0])
     assert len(module.losses) == 40 - evaluation
@@ -177,10 +184,68 @@ def test_second_interrupt_stops_at_once(tmp_path: Path) -> None:
         interrupt()
         interrupt()
 
-    with pytest.raises(SystemExit):
+    with pytest.raises(Stopped):
         start(facts, TinyModule(on_step=at_step(7, twice)))
     assert store.find(tmp_path) is None
-    assert Record.load(tmp_path).outcome_reason == "KeyboardInterrupt"
+    assert Record.load(tmp_path).outcome_reason == "Stopped: SIGINT"
+
+
+def test_another_signal_while_it_stops_changes_nothing(tmp_path: Path, whole: Any) -> None:
+    """As SLURM's, and then the launcher's own."""
+    facts = make_facts(tmp_path)
+
+    def both() -> None:
+        be_preempted()
+        terminate()
+
+    with pytest.raises(Stopped) as ended:
+        start(facts, TinyModule(on_step=at_step(7, both)))
+    assert str(ended.value) == "SIGUSR1"
+    assert store.read(facts.checkpoint)["global_step"] == 8
+    assert same(start(facts, TinyModule()), whole[1][0])
+
+
+@pytest.mark.parametrize("evaluation", [20, 40])
+def test_error_between_a_step_and_its_evaluation_does_not_lose_the_evaluation(
+    tmp_path: Path, whole: Any, evaluation: int
+) -> None:
+    facts, module = make_facts(tmp_path), TinyModule()
+    module.on_validation_model_eval = lambda: at_step(evaluation, fail)(module, module.global_step)
+    with pytest.raises(RuntimeError, match="as the test wants"):
+        start(facts, module, seconds=0.0)
+    assert same(start(facts, TinyModule()), whole[1][0])
+
+
+def test_generators_go_on_where_they_were(tmp_path: Path) -> None:
+    def drawing(stop_at: int | None) -> tuple[TinyModule, list[tuple[float, ...]]]:
+        drawn: list[tuple[float, ...]] = []
+
+        def draw(module: TinyModule, step: int) -> None:
+            if step == stop_at:
+                terminate()
+            drawn.append((random.random(), np.random.rand(), float(torch.rand(()))))  # noqa: NPY002
+
+        return TinyModule(on_step=draw), drawn
+
+    for folder in ("whole", "cut"):
+        (tmp_path / folder).mkdir()
+    module, expected = drawing(None)
+    start(make_facts(tmp_path / "whole"), module)
+    torch.manual_seed(5)
+    random.seed(5)
+    module, drawn = drawing(12)
+    with pytest.raises(Stopped):
+        start(make_facts(tmp_path / "cut"), module)
+    before, random_state = list(drawn), random.getstate()
+    random.seed(77)
+    torch.manual_seed(78)
+    module, drawn = drawing(None)
+    start(make_facts(tmp_path / "cut"), module)
+    after = random.Random()
+    after.setstate(random_state)
+    assert len(before) == 13
+    assert len(drawn) == len(expected) - 13
+    assert [one[0] for one in drawn] == [after.random() for _ in drawn]
 
 
 @pytest.mark.parametrize("evaluate_every", [1, 4, 10])

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from windtunnel.data.source import Document, Listing
+from windtunnel.data.store import Store, open_store
 from windtunnel.data.tokenizer import Bytes
 
 if TYPE_CHECKING:
@@ -47,6 +48,13 @@ def made_documents(n: int = 60, domains: tuple[str, ...] = ("a", "b", "c")) -> l
     return [Document(domains[i % len(domains)], sentence(i), f"group {i}") for i in range(n)]
 
 
+def made_store(cache: Path, documents: list[Document] | None = None, **changes: Any) -> Store:
+    """A store of made-up documents, a token a byte."""
+    settings = {"spec": Bytes(), "held_out": 0.3, "cache": cache, "progress": None, **changes}
+    spec = settings.pop("spec")
+    return open_store(MadeSource(documents or made_documents()), spec, **settings)
+
+
 def made_module(cache: Path, **changes: Any) -> TokenDataModule:
     """A datamodule over made-up documents."""
     from windtunnel.data.datamodule import TokenDataModule  # torch; not all tests need it
@@ -63,5 +71,10 @@ def made_module(cache: Path, **changes: Any) -> TokenDataModule:
         "cache": cache,
         "workers": 0,
         "document_mask": False,
+        "sampler": None,
+        "n_sequences": 100,
+        "cleaning": None,
+        "packing": None,
+        "transform": None,
     }
     return TokenDataModule(**{**settings, **changes})

@@ -101,13 +101,36 @@ def test_loader_processes_change_nothing(tmp_path: Path) -> None:
 
 def test_devices_share_the_batches_of_one(tmp_path: Path) -> None:
     whole = tokens(batches(made_module(tmp_path), 6))
+    for n_ranks in (2, 4):
+        parts = []
+        for rank in range(n_ranks):
+            module = made_module(tmp_path)
+            module.trainer = Ranked(rank, n_ranks)  # pyright: ignore
+            parts.append(batches(module, 6))
+        turns = [batch for step in zip(*parts, strict=True) for batch in step]
+        assert (tokens(turns) == whole).all()
+
+
+def test_devices_that_cannot_share_a_batch_are_refused(tmp_path: Path) -> None:
+    module = made_module(tmp_path)
+    module.trainer = Ranked(0, 3)  # pyright: ignore
+    for loader in (module.train_dataloader, module.val_dataloader):
+        with pytest.raises(ValueError, match="multiple of the 3 devices of a job, got 4"):
+            loader()
+
+
+def test_a_resumed_job_sees_the_same_batches_on_other_devices(tmp_path: Path) -> None:
+    found = tokens(batches(made_module(tmp_path), 9))
+    before = made_module(tmp_path)
+    before.trainer = Ranked(0, 1, global_step=6)  # pyright: ignore
     parts = []
     for rank in range(2):
         module = made_module(tmp_path)
+        module.load_state_dict(before.state_dict())
         module.trainer = Ranked(rank, 2)  # pyright: ignore
         parts.append(batches(module, 3))
-    turns = [batch for pair in zip(*parts, strict=True) for batch in pair]
-    assert (tokens(turns) == whole).all()
+    turns = [batch for step in zip(*parts, strict=True) for batch in step]
+    assert (tokens(turns) == found[24:]).all()
 
 
 def test_starts_where_it_is_told(tmp_path: Path) -> None:
@@ -115,14 +138,32 @@ def test_starts_where_it_is_told(tmp_path: Path) -> None:
     module = made_module(tmp_path, accumulate=2)
     module.trainer = Ranked(0, 1, global_step=3)  # pyright: ignore
     state = module.state_dict()
-    assert state == {"batches": 6}
+    assert state["batches"] == 6
     module.load_state_dict(state)
     assert (tokens(batches(module, 3)) == tokens(found[6:])).all()
-    assert made_module(tmp_path).state_dict() == {"batches": 0}
+    assert made_module(tmp_path).state_dict()["batches"] == 0
+
+
+def test_goes_on_with_the_same_data_only(tmp_path: Path) -> None:
+    state = made_module(tmp_path).state_dict()
+    others: dict[str, Any] = {
+        "seed": {"seed": 4},
+        "order": {"length": 17},
+    }
+    for name, changes in others.items():
+        module = made_module(tmp_path, **changes)
+        with pytest.raises(ValueError, match=rf"the data's {name}: expected .* of the checkpoint"):
+            module.load_state_dict(state)
+        module.take_any_order()
+        module.load_state_dict({**state, "batches": 5})
+        whole = tokens(batches(made_module(tmp_path, **changes), 6))
+        assert (tokens(batches(module, 1)) == whole[-4:]).all()
+    made_module(tmp_path, sequences=12, accumulate=3, workers=2).load_state_dict(state)
+    made_module(tmp_path).load_state_dict({"batches": 3})  # of a version without these
 
 
 def test_counts_without_end() -> None:
-    assert list(itertools.islice(CountFrom(3, 2), 4)) == [3, 5, 7, 9]
+    assert list(itertools.islice(CountFrom(3), 4)) == [3, 4, 5, 6]
 
 
 def test_held_out_windows_are_scored_once_whatever_the_devices(tmp_path: Path) -> None:
@@ -130,14 +171,14 @@ def test_held_out_windows_are_scored_once_whatever_the_devices(tmp_path: Path) -
         module = made_module(tmp_path)
         module.trainer = Ranked(rank, n_ranks)  # pyright: ignore
         found = list(module.val_dataloader())
-        assert {batch.tokens_BT.shape for batch in found} == {(4, 16)}
+        assert {batch.tokens_BT.shape for batch in found} == {(4 // n_ranks, 16)}
         lengths.append(len(found))
         rows = torch.cat([batch.targets_BT for batch in found])
         return [row.tolist() for row in rows if (row != IGNORE_INDEX).any()]
 
     lengths: list[int] = []
     whole = scored(0, 1)
-    parts = scored(0, 3) + scored(1, 3) + scored(2, 3)
+    parts = scored(0, 2) + scored(1, 2)
     assert sorted(parts) == sorted(whole)
     assert len(set(lengths[1:])) == 1  # as many batches on each: nobody waits for ever
 

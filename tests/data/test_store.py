@@ -149,7 +149,8 @@ def test_a_damaged_store_is_built_again(tmp_path: Path) -> None:
     before = store.stream(TRAIN).tolist()
     (store.folder / TRAIN).write_bytes(b"x")
     map_file.cache_clear()
-    again = opened(tmp_path, source)
+    with pytest.warns(UserWarning, match=f"is damaged in {TRAIN}: it is built again"):
+        again = opened(tmp_path, source)
     assert source.n_reads == 2
     assert again.stream(TRAIN).tolist() == before
 

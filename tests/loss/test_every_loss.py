@@ -30,6 +30,7 @@ from windtunnel.loss.label_smoothing import LabelSmoothing
 from windtunnel.loss.mann_whitney import MannWhitney
 from windtunnel.loss.orthogonal_projection import OrthogonalProjection
 from windtunnel.loss.satimp import SatImp
+from windtunnel.loss.selective import Selective
 from windtunnel.loss.z_loss import ZLoss
 
 LOSSES: dict[str, Loss] = {
@@ -47,6 +48,7 @@ LOSSES: dict[str, Loss] = {
     "kl_distillation": KullbackLeibler(teacher=TinyTeacher(), temperature=2.0),
     "plackett_luce": PlackettLuce(teacher=TinyTeacher(), temperature=1.0, top_k=None),
     "plackett_luce_top": PlackettLuce(teacher=TinyTeacher(), temperature=1.0, top_k=3),
+    "selective": Selective(teacher=TinyTeacher(), share=0.6),
     "satimp": SatImp(beta_1=5.0, beta_2=0.1, forget_domains=[0], retain=0.1),
     "mann_whitney": MannWhitney(temperature=1.0, pool=100, hard=2),
     "composed": Composed(main=CrossEntropy(), auxiliaries={"z": {"weight": 1e-4, "loss": ZLoss()}}),
@@ -139,5 +141,5 @@ def test_compiles_whole_to_the_same(name: str) -> None:
 
 
 def test_the_grid_is_not_empty() -> None:
-    assert len(LOSSES) == 17
+    assert len(LOSSES) == 18
     assert N_TOKENS > 10

@@ -16,6 +16,7 @@ from windtunnel.run import prepare, run
 
 OPTIONS = sorted(path.stem for path in (CONF / "loss").glob("*.yaml"))
 WITH_TEACHER = {"kl_distillation", "plackett_luce"}
+WITH_REFERENCE = {"selective"}
 ELSEWHERE = {"code_cross_entropy"}  # needs a head of its own
 
 
@@ -58,7 +59,8 @@ def teacher(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("option", [name for name in OPTIONS if name not in ELSEWHERE])
 def test_two_steps(option: str, teacher: Path, tmp_path: Path) -> None:
-    more = [f"loss.teacher.folder={teacher}"] if option in WITH_TEACHER else []
+    loads = option in WITH_TEACHER | WITH_REFERENCE
+    more = [f"loss.teacher.folder={teacher}"] if loads else []
     record = trained(tmp_path / "job", f"loss={option}", *more)
     assert record.outcome == "finished"
     assert record.steps == 2

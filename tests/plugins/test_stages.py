@@ -142,6 +142,24 @@ def test_every_planned_job_is_checked_and_composed_once_per_choice_of_parts(conf
     assert compose.asked[2:] == [["+recipe=r", "optim=adamw"], ["+recipe=r", "optim=muon"]]
 
 
+def test_what_a_part_needs_is_composed_with_it_once_per_set_of_keys(conf: Path) -> None:
+    compose = Composer()
+    jobs = [job(str(lr), 64, **{"optim": "muon", "optim.lr": lr}) for lr in (0.5, 0.25)]
+    found = _stages.check_jobs([*jobs, job("plain", 64, optim="muon")], [], compose, conf)
+    assert compose.asked == [[], ["optim=muon", "optim.lr=0.5"], ["optim=muon"]]
+    assert [found[name]["optim"]["lr"] for name in ("0.5", "0.25")] == [0.5, 0.25]
+
+
+def test_a_group_that_the_study_leaves_empty_may_be_filled_by_its_jobs(conf: Path) -> None:
+    (conf / "stability").mkdir()
+    (conf / "stability" / "radius.yaml").write_text("{}")
+    compose = Composer()
+    _stages.check_jobs([job("a", 64, stability="radius")], [], compose, conf)
+    assert compose.asked == [[], ["stability=radius"]]
+    with pytest.raises(ValueError, match=r"^stability: expected a key of the config"):
+        _stages.check_jobs([job("a", 64, stability="other")], [], compose, conf)
+
+
 @pytest.mark.parametrize(
     ("bad", "said"),
     [

@@ -85,8 +85,18 @@ def test_a_failed_job_is_shown_the_rest_goes_on_and_the_study_says_what_is_missi
 def test_a_job_killed_by_the_system_is_said(app: App) -> None:
     done = app("+recipe=ladder", "die=2")
     assert done.returncode == 1
-    assert "s2: failed after" in done.stdout
+    assert done.stdout.count("s2: lost after") == 2
     assert "ended by SIGKILL: out of memory?" in done.stdout
+    assert done.stderr.startswith("1 jobs of the study have no result: s2;")
+
+
+@pytest.mark.faults
+def test_a_job_that_was_lost_is_tried_once_more(app: App, tmp_path: Path) -> None:
+    done = app("+recipe=ladder", "die=2", "die_once=true")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "tried once more, since something else than they ended them: s2\n" in done.stdout
+    folder = study_folder(tmp_path)
+    assert [len(starts(folder / name)) for name in ("s1", "s2", "target")] == [1, 2, 1]
 
 
 def test_a_grid_runs_the_whole_study_at_each_point(app: App, tmp_path: Path) -> None:
@@ -141,15 +151,17 @@ def test_a_killed_study_leaves_no_orphans_and_the_same_command_goes_on(
 
 
 @pytest.mark.faults
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    ("how", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 75), (signal.SIGUSR1, 75)]
+)
 def test_a_stopped_study_lets_its_jobs_save_and_says_how_to_go_on(
-    start: Start, tmp_path: Path, how: signal.Signals
+    start: Start, tmp_path: Path, how: signal.Signals, code: int
 ) -> None:
     with start(*LONG) as process:
         wait_for_counts(tmp_path, "s1", "s2")
         process.send_signal(how)
         out, err = process.communicate(timeout=20)
-    assert process.returncode == 130
+    assert process.returncode == code
     assert "stopping 2 jobs, which save their state" in out
     assert err == "stopped; the same command goes on: python train.py +recipe=ladder steps=60\n"
     folder = study_folder(tmp_path)

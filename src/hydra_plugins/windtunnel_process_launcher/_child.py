@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import multiprocessing
 import os
@@ -17,9 +18,13 @@ from typing import Any, Literal
 
 from omegaconf import DictConfig
 
+from windtunnel.redaction import hidden
+from windtunnel.stopping import heard
+
 Message = tuple[Literal["finished", "failed", "refused", "stopped"], Any, str]
 
 REASON_CHARACTERS = 2000
+OOM_SCORE = "500"  # as if it held half of the machine's memory more, proc(5)
 
 
 @dataclass(frozen=True)
@@ -37,6 +42,7 @@ class Work:
 def work(given: Work, sender: connection.Connection) -> None:
     """Does one job and sends how it ended."""
     _lead_own_group()
+    _be_ended_first()
     _end_with_parent()
     _redirect(given.log)
     os.environ.update(given.environment)
@@ -49,18 +55,23 @@ def work(given: Work, sender: connection.Connection) -> None:
 
 def _run(given: Work) -> Message:
     try:
-        status = _run_job(given)
+        with heard():
+            status = _run_job(given)
     except (KeyboardInterrupt, SystemExit) as error:
-        traceback.print_exc()
+        _log(error)
         return "stopped", None, f"{type(error).__name__}: {error}"[:REASON_CHARACTERS]
     except Exception as error:
         status = error
     if isinstance(status, Exception):
-        traceback.print_exception(status)
+        _log(status)
         if isinstance(status, ValueError):
-            return "refused", None, str(status)[:REASON_CHARACTERS]
-        return "failed", None, f"{type(status).__name__}: {status}"[:REASON_CHARACTERS]
+            return "refused", None, hidden(str(status))[:REASON_CHARACTERS]
+        return "failed", None, hidden(f"{type(status).__name__}: {status}")[:REASON_CHARACTERS]
     return "finished", status, ""
+
+
+def _log(error: BaseException) -> None:
+    sys.stderr.write(hidden("".join(traceback.format_exception(error))))
 
 
 def _run_job(given: Work) -> Any:
@@ -99,6 +110,12 @@ def _lead_own_group() -> None:
     """Keeps Ctrl-C in the terminal from this process: the launcher stops it in good order."""
     if hasattr(os, "setpgid"):
         os.setpgid(0, 0)
+
+
+def _be_ended_first() -> None:
+    """Has Linux, where memory runs out, take this process before the launcher and the server."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text(OOM_SCORE)
 
 
 def _end_with_parent() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -42,12 +42,46 @@ class LaunchedJob:
 class Outcome:
     """How a job's process ended: `value` of a finished job, `reason` of any other.
 
-    The reason of a refused job says all there is to say; that of a failed one stands in its log.
+    The reason of a refused job says all there is to say; that of a failed one stands in its log. A
+    lost one has said nothing, and a stopped one was asked to end, by something else than us.
     """
 
-    status: Literal["finished", "failed", "refused", "stopped"]
+    status: Literal["finished", "failed", "refused", "stopped", "lost"]
     value: Any
     reason: str
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether something outside of the job ended it."""
+        return self.status in ("lost", "stopped")
+
+
+def made(
+    batch: Sequence[Sequence[str]], first: int, config: DictConfig, context: HydraContext
+) -> list[LaunchedJob]:
+    """The jobs of a batch; the index of the first is `first`."""
+    named = zip(batch, labels(batch), strict=True)
+    return [
+        LaunchedJob(label, list(own), partial(compose, config, context, list(own), index))
+        for index, (own, label) in enumerate(named, start=first)
+    ]
+
+
+def retried(
+    jobs: Sequence[LaunchedJob],
+    run: Callable[[Sequence[LaunchedJob]], Sequence[Outcome]],
+    say: Callable[[str], None],
+) -> list[Outcome]:
+    """How jobs ended that are run once, and once more where they were lost."""
+    outcomes = list(run(jobs))
+    lost = [index for index, outcome in enumerate(outcomes) if outcome.is_lost]
+    if lost:
+        names = ", ".join(jobs[index].label for index in lost)
+        say(f"tried once more, since something else than they ended them: {names}")
+        again = run([jobs[index] for index in lost])
+        for index, outcome in zip(lost, again, strict=True):
+            outcomes[index] = outcome
+    return outcomes
 
 
 def is_named(overrides: Sequence[str]) -> bool:

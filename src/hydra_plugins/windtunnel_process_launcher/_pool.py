@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
-import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from multiprocessing import connection
 from multiprocessing.context import BaseContext
@@ -15,6 +13,7 @@ from multiprocessing.process import BaseProcess
 from typing import Protocol
 
 from windtunnel.folder import LOG
+from windtunnel.stopping import Stopped, heard
 
 from ._child import Work, work
 from ._jobs import LaunchedJob, Outcome
@@ -56,28 +55,29 @@ def run(
     """Does all jobs; one that fails leaves the others alone.
 
     Raises:
-        KeyboardInterrupt: by Ctrl-C or SIGTERM, after the running jobs have saved and ended.
+        KeyboardInterrupt, Stopped: by Ctrl-C, or by SIGTERM and SIGUSR1, after the running jobs
+            have saved and ended.
     """
     waiting = list(enumerate(jobs))[::-1]
     free = list(slots)[::-1]
     running: list[Running] = []
     outcomes: dict[int, Outcome] = {}
     try:
-        with _sigterm_as_interrupt():
+        with heard():
             while waiting or running:
                 while waiting and free:
                     index, job = waiting.pop()
-                    running.append(_start(index, job, free.pop(), server, task))
+                    running.append(start(index, job, free.pop(), server, task))
                     watcher.started(job)
                 connection.wait([r.process.sentinel for r in running], TICK_SECONDS)
                 for ended in [r for r in running if r.process.exitcode is not None]:
                     running.remove(ended)
                     free.append(ended.slot)
-                    outcomes[ended.index] = outcome = _outcome(ended)
+                    outcomes[ended.index] = outcome = outcome_of(ended)
                     watcher.ended(ended.job, outcome)
                 watcher.tick()
-    except KeyboardInterrupt:
-        _stop(running, watcher, grace_seconds)
+    except (KeyboardInterrupt, Stopped):
+        stop(running, watcher, grace_seconds)
         raise
     except BaseException:
         _kill(running)
@@ -85,9 +85,10 @@ def run(
     return [outcomes[index] for index in range(len(jobs))]
 
 
-def _start(
+def start(
     index: int, job: LaunchedJob, slot: Slot, server: BaseContext, task: tuple[str, str]
 ) -> Running:
+    """Starts the process of a job."""
     receiver, sender = server.Pipe(duplex=False)
     app = str(job.config.hydra.job.name)
     given = Work(job.config, task, app, slot.environment, slot.threads, job.folder / LOG)
@@ -97,14 +98,16 @@ def _start(
     return Running(index, job, slot, process, receiver)
 
 
-def _outcome(ended: Running) -> Outcome:
+def outcome_of(ended: Running) -> Outcome:
+    """How a job that has ended did."""
     ended.process.join()
     try:
         status, value, reason = ended.receiver.recv()
         outcome = Outcome(status, value, reason)
     except EOFError:
-        outcome = Outcome("failed", None, _death(ended.process.exitcode))
+        outcome = Outcome("lost", None, _death(ended.process.exitcode))
     ended.receiver.close()
+    _kill_group(ended.process)
     return outcome
 
 
@@ -116,7 +119,7 @@ def _death(code: int | None) -> str:
     return f"its process ended with exit code {code}"
 
 
-def _stop(running: list[Running], watcher: Watcher, grace_seconds: float) -> None:
+def stop(running: list[Running], watcher: Watcher, grace_seconds: float) -> None:
     """Asks every job to save and end; kills those that do not."""
     if not running:
         return
@@ -128,7 +131,7 @@ def _stop(running: list[Running], watcher: Watcher, grace_seconds: float) -> Non
         while any(each.process.is_alive() for each in running) and time.monotonic() < deadline:
             connection.wait([each.process.sentinel for each in running], TICK_SECONDS)
             time.sleep(0.05)
-    except KeyboardInterrupt:  # the second one: no more waiting
+    except (KeyboardInterrupt, Stopped):  # the second one: no more waiting
         pass
     finally:
         _kill(running)
@@ -137,28 +140,19 @@ def _stop(running: list[Running], watcher: Watcher, grace_seconds: float) -> Non
 def _kill(running: list[Running]) -> None:
     for each in running:
         if each.process.is_alive() and each.process.pid:
-            try:
-                os.killpg(each.process.pid, signal.SIGKILL)
-            except (AttributeError, ProcessLookupError, PermissionError):
+            if not _kill_group(each.process):
                 each.process.kill()
             each.process.join()
 
 
-@contextmanager
-def _sigterm_as_interrupt() -> Iterator[None]:
-    """Lets SIGTERM stop the jobs in good order as Ctrl-C does."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
+def _kill_group(process: BaseProcess) -> bool:
+    """Kills a job's process and those it has started: its other devices, and its loaders."""
+    assert process.pid  # without it the group would be ours
     try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
+        os.killpg(process.pid, signal.SIGKILL)
+    except (AttributeError, ProcessLookupError, PermissionError):
+        return False
+    return True
 
 
 def last_lines(job: LaunchedJob) -> str:

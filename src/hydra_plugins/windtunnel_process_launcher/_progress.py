@@ -60,6 +60,7 @@ class Progress:
 
     def started(self, job: LaunchedJob) -> None:
         self.started_at[job.label] = time.monotonic()
+        self.outcomes.pop(job.label, None)  # of a first try that was lost
 
     def ended(self, job: LaunchedJob, outcome: Outcome) -> None:
         self.outcomes[job.label] = outcome
@@ -98,7 +99,7 @@ class Progress:
         """`3/8 done, 2 running (w64-s1 45 %, w96-s1 3 %), 0 failed, 2 min left`."""
         running = [name for name in self.started_at if name not in self.outcomes]
         shares = ", ".join(f"{name} {100 * share_done(self.jobs[name]):.0f} %" for name in running)
-        failed = self._count("failed") + self._count("refused")
+        failed = sum(map(self._count, ("failed", "refused", "stopped", "lost")))
         parts = [
             f"{self.n_done}/{self.n_jobs} done",
             f"{len(running)} running" + (f" ({shares})" if shares else ""),

@@ -8,7 +8,6 @@ operating system cannot fork, they are spawned.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,7 +23,7 @@ class ProcessLauncher(Launcher):
     Args:
         workers: jobs at a time; `auto` for as many as there are GPUs, or cores without a GPU.
         threads: threads of a job; `auto` for an equal share of the cores.
-        devices: devices that one job uses.
+        devices: devices that one job uses; `auto` for all GPUs, or one process without a GPU.
         accelerator: `cpu` keeps jobs from the GPUs.
         preload: modules that the server imports once for all jobs.
         prepare: name of the function that does for a job's config what may be refused.
@@ -66,30 +65,43 @@ class ProcessLauncher(Launcher):
     ) -> Sequence[JobReturn]:
         from hydra.utils import get_method
 
-        from . import _jobs, _pool, _progress, _slots
+        from . import _jobs, _progress
 
-        named = zip(job_overrides, _jobs.labels(job_overrides), strict=True)
-        jobs = [
-            _jobs.LaunchedJob(
-                label,
-                list(overrides),
-                partial(_jobs.compose, self.config, self.hydra_context, list(overrides), index),
-            )
-            for index, (overrides, label) in enumerate(named, start=initial_job_idx)
-        ]
+        jobs = _jobs.made(job_overrides, initial_job_idx, self.config, self.hydra_context)
         if not all(map(_jobs.is_named, job_overrides)):  # a study has checked its own
             _jobs.refuse_bad(jobs, get_method(self.prepare))
-        slots = _slots.share(
-            len(jobs),
+        self.slots(len(jobs))  # refuses before any job starts
+        with _progress.Progress(jobs, Path(str(self.config.hydra.sweep.dir))) as progress:
+            outcomes = _jobs.retried(jobs, lambda some: self.run(some, progress), progress.say)
+        return [_jobs.returned(job, outcome) for job, outcome in zip(jobs, outcomes, strict=True)]
+
+    def slots(self, n_jobs: int) -> list[Any]:
+        """Room for the jobs that run at the same time.
+
+        Raises:
+            ValueError: a job wants more than there is.
+        """
+        from . import _slots
+
+        gpus = [] if self.accelerator == "cpu" else _slots.gpus()
+        return _slots.share(
+            n_jobs,
             workers=self.workers,
             threads=self.threads,
-            devices=self.devices if isinstance(self.devices, int) else 1,
+            devices=self.devices if isinstance(self.devices, int) else max(1, len(gpus)),
             cores=_slots.cores(),
-            gpus=[] if self.accelerator == "cpu" else _slots.gpus(),
+            gpus=gpus,
         )
-        task = _jobs.name_of(self.task_function)
-        with _progress.Progress(jobs, Path(str(self.config.hydra.sweep.dir))) as progress:
-            outcomes = _pool.run(
-                jobs, slots, self.server, task, progress, grace_seconds=self.grace_seconds
-            )
-        return [_jobs.returned(job, outcome) for job, outcome in zip(jobs, outcomes, strict=True)]
+
+    def run(self, jobs: Sequence[Any], watcher: Any) -> list[Any]:
+        """How each of some jobs ended."""
+        from . import _jobs, _pool
+
+        return _pool.run(
+            jobs,
+            self.slots(len(jobs)),
+            self.server,
+            _jobs.name_of(self.task_function),
+            watcher,
+            grace_seconds=self.grace_seconds,
+        )

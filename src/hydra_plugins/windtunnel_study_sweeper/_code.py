@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import time
+import warnings
 from pathlib import Path
 from typing import Any
 
 import windtunnel
-from windtunnel.folder import write_whole
+from windtunnel.files import write_whole
 from windtunnel.provenance import git_state
 
 FILE = "code.json"
@@ -37,7 +38,7 @@ def note(folder: Path, code: dict[str, Any]) -> tuple[list[dict[str, Any]], str]
         The history, and what to say where the code has changed since the study last ran.
     """
     path = folder / FILE
-    history = json.loads(path.read_text()) if path.exists() else []
+    history = _history(path)
     if history and history[-1]["sources"] == code["sources"]:
         return history, ""
     said = ""
@@ -49,3 +50,15 @@ def note(folder: Path, code: dict[str, Any]) -> tuple[list[dict[str, Any]], str]
     history.append({**code, "since": time.strftime("%Y-%m-%dT%H:%M:%S%z")})
     write_whole(path, json.dumps(history, indent=1))
     return history, said
+
+
+def _history(path: Path) -> list[dict[str, Any]]:
+    """What the file says; nothing where it is damaged, which is said."""
+    if not path.exists():
+        return []
+    try:
+        history = json.loads(path.read_bytes())
+        return [entry for entry in history if entry["sources"]]
+    except (ValueError, KeyError, TypeError) as error:
+        warnings.warn(f"{path} is damaged ({error}); it is begun anew", stacklevel=2)
+        return []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import sys
 from collections import Counter
@@ -12,13 +13,14 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from windtunnel import config, guards
+from windtunnel.faults import point
+from windtunnel.files import write_whole
 from windtunnel.folder import (
     LOCK_SECONDS,
     Incomplete,
     finished_jobs,
     locked,
     refuse_other,
-    write_whole,
 )
 from windtunnel.interfaces import Job, Record, Study
 
@@ -94,14 +96,24 @@ def check_jobs(
     configs = {}
     for job in jobs:
         _overrides.of_job(given, job.overrides)
-        parts = {k: v for k, v in job.overrides.items() if guards.chooses_part(usual, k, v)}
-        choice = tuple(_overrides.written(key, value) for key, value in parts.items())
+        parts = {k: v for k, v in job.overrides.items()
+                 if guards.chooses_part(usual, k, v) or _is_option(conf, k, v)}  # fmt: skip
+        # A part may need values that only the job gives, such as the weights of a mixture.
+        places = tuple(f"{key.replace('/', '.')}." for key in parts)
+        inside = {k: v for k, v in job.overrides.items() if k.startswith(places)}
+        choice = (*(_overrides.written(k, v) for k, v in parts.items()), *sorted(inside))
         if choice not in composed:
-            composed[choice] = config.plain(compose([*given, *choice]))
+            own = [_overrides.written(k, v) for k, v in {**parts, **inside}.items()]
+            composed[choice] = config.plain(compose([*given, *own]))
         rest = {key: value for key, value in job.overrides.items() if key not in parts}
         configs[job.name] = guards.replaced(composed[choice], rest)
         config.check_values(configs[job.name], conf)
     return configs
+
+
+def _is_option(conf: Path, key: str, value: Any) -> bool:
+    """Whether a group that the study itself leaves empty has this option."""
+    return isinstance(value, str) and (conf / key / f"{value}.yaml").is_file()
 
 
 def _build(cfg: DictConfig) -> Study:
@@ -143,8 +155,10 @@ def work(study: Study, given: Sequence[str], folder: Path, launch: Launch) -> li
             return sorted(tried - set(records))
         planned.update({job.name: job for job in batch})
         _write_plan(folder, list(planned.values()))
+        point("study.before_batch")
         launch([job_overrides(given, job, folder) for job in in_turns(batch)], len(tried), folder)
         tried.update(job.name for job in batch)
+        point("study.after_batch")
 
 
 def in_turns(jobs: Sequence[Job]) -> list[Job]:
@@ -191,5 +205,5 @@ def conclude(
 
 
 def _write_plan(folder: Path, jobs: Sequence[Job]) -> None:
-    plan = [{"name": job.name, "role": job.role, "cost": job.cost} for job in jobs]
+    plan = [dataclasses.asdict(job) for job in jobs]
     write_whole(folder / "jobs.json", json.dumps({"jobs": plan}, indent=1))

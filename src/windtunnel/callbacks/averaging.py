@@ -20,7 +20,9 @@ from torch import Tensor
 
 from windtunnel.callbacks.facts import JobFacts
 from windtunnel.callbacks.steps import ends_step
+from windtunnel.faults import point
 from windtunnel.interfaces import Evaluation
+from windtunnel.shards import placed
 
 
 class Average(Protocol):
@@ -105,16 +107,18 @@ def exchanged(weights: Sequence[Tensor], others: Sequence[Tensor]) -> Iterator[N
     own = [w.detach().clone() for w in weights]
     try:
         fill(weights, others)
+        point("averaging.exchanged")
         yield
     finally:
         fill(weights, own)
+        point("averaging.restored")
 
 
 @torch.no_grad()
 def fill(weights: Sequence[Tensor], values: Sequence[Tensor]) -> None:
     """Copies values into weights that stay the tensors they are."""
     for w, value in zip(weights, values, strict=True):
-        w.copy_(value)
+        w.copy_(placed(value, w))
 
 
 def evaluate(trainer: L.Trainer, pl_module: Any) -> Evaluation:

@@ -1,8 +1,9 @@
 """When to save: every so many seconds, at the end, and when training is stopped from outside.
 
 A checkpoint is only taken between two optimiser steps, after the evaluation that is due there, if
-any; so a resumed run does what the uninterrupted one would have done. Ctrl-C and SIGTERM therefore
-wait for the end of the step; a second one stops at once and leaves the checkpoint before it.
+any; so a resumed run does what the uninterrupted one would have done. Ctrl-C, SIGTERM and SIGUSR1
+therefore wait for the end of the step; the same once more stops at once and leaves the checkpoint
+before it. Rows that a logger still holds are written first: a resumed run will not log them again.
 """
 
 from __future__ import annotations
@@ -15,13 +16,15 @@ from typing import Any, Literal
 
 import lightning as L
 from lightning.pytorch.callbacks import Checkpoint
-from lightning.pytorch.utilities.exceptions import SIGTERMException
 
+from windtunnel.callbacks import generators
+from windtunnel.callbacks.csv_logger import CsvLogger
 from windtunnel.callbacks.facts import JobFacts
-from windtunnel.callbacks.steps import ends_step
+from windtunnel.callbacks.steps import ends_step, evaluation_follows
+from windtunnel.faults import point
+from windtunnel.stopping import CODES, Stopped
 
 log = logging.getLogger(__name__)
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class PeriodicCheckpoint(Checkpoint):
@@ -36,18 +39,22 @@ class PeriodicCheckpoint(Checkpoint):
         self._signal: int | None = None
         self._place: Literal["between steps", "in a step", "in an evaluation"] = "between steps"
         self._handlers: dict[int, Any] = {}
+        self._drawn: dict[str, Any] = {}
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Starts the clock and takes over the signals that stop a job."""
         self._saved_at, self._signal, self._place = time.monotonic(), None, "between steps"
         if threading.current_thread() is threading.main_thread():
-            self._handlers = {n: signal.signal(n, self._on_signal) for n in SIGNALS}
+            self._handlers = {n: signal.signal(n, self._on_signal) for n in CODES}
 
     def on_train_batch_start(
         self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        """Notes that a step has begun."""
+        """Notes that a step has begun; the first one after resuming draws as it would have."""
         self._place = "in a step"
+        if self._drawn:
+            generators.restore(self._drawn)
+            self._drawn = {}
 
     def on_train_batch_end(
         self,
@@ -60,16 +67,20 @@ class PeriodicCheckpoint(Checkpoint):
         """Saves when it is time, unless an evaluation comes first."""
         if not ends_step(trainer, batch_idx):
             return
-        self._place = "between steps"
-        if self._is_due(trainer) and not _evaluation_follows(trainer):
+        follows = evaluation_follows(trainer)
+        self._place = "in an evaluation" if follows else "between steps"
+        point("step")
+        if self._is_due(trainer) and not follows:
             self._save(trainer)
 
     def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Notes that an evaluation has begun."""
         self._place = "in an evaluation"
+        point("evaluation.start")
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Saves when it is time, or when it was time before the evaluation."""
+        point("evaluation.end")
         self._place = "between steps"
         training = trainer.state.fn == "fit" and not trainer.sanity_checking
         if training and self._is_due(trainer):
@@ -78,7 +89,7 @@ class PeriodicCheckpoint(Checkpoint):
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Saves the trained model."""
         self._release()
-        trainer.save_checkpoint(self.path)
+        self._write(trainer)
 
     def on_exception(
         self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException
@@ -94,7 +105,7 @@ class PeriodicCheckpoint(Checkpoint):
         if trainer.world_size > 1:  # saving would wait for devices that have not stopped
             return
         try:
-            trainer.save_checkpoint(self.path)
+            self._write(trainer)
         except ValueError as error:  # the error that stopped the job is the one to show
             if str(error) != str(exception):
                 log.warning("%s", error)
@@ -108,6 +119,14 @@ class PeriodicCheckpoint(Checkpoint):
             progress = checkpoint["loops"]["fit_loop"]["epoch_loop.val_loop.batch_progress"]
             progress.update(total=dict(begun), current=dict(begun), is_last_batch=False)
 
+    def state_dict(self) -> dict[str, Any]:
+        """Where the global random generators stand."""
+        return {"drawn": self._drawn or generators.state()}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Puts the generators back before the first step."""
+        self._drawn = state_dict["drawn"]
+
     def _is_due(self, trainer: L.Trainer) -> bool:
         asked = self._signal is not None
         due = asked or time.monotonic() - self._saved_at >= self.seconds
@@ -120,16 +139,25 @@ class PeriodicCheckpoint(Checkpoint):
         return trainer.strategy.reduce_boolean_decision(due, all=False)
 
     def _save(self, trainer: L.Trainer) -> None:
-        trainer.save_checkpoint(self.path)
+        if self._place == "between steps" and trainer.training:
+            log_now(trainer)
+        self._write(trainer)
         self._saved_at = time.monotonic()
         if self._signal is not None:
-            raise KeyboardInterrupt if self._signal == signal.SIGINT else SIGTERMException
+            raise Stopped(self._signal)
+
+    def _write(self, trainer: L.Trainer) -> None:
+        for logger in trainer.loggers:
+            if isinstance(logger, CsvLogger):
+                logger.write()
+        trainer.save_checkpoint(self.path)
 
     def _on_signal(self, number: int, frame: Any) -> None:
-        if self._signal is not None:
-            raise KeyboardInterrupt if number == signal.SIGINT else SIGTERMException
-        self._signal = number
-        log.warning("stopping after this step, with a checkpoint; once more stops at once")
+        if self._signal == number:
+            raise Stopped(number)
+        if self._signal is None:
+            self._signal = number
+            log.warning("stopping after this step, with a checkpoint; once more stops at once")
 
     def _release(self) -> None:
         for number, handler in self._handlers.items():
@@ -137,7 +165,13 @@ class PeriodicCheckpoint(Checkpoint):
         self._handlers = {}
 
 
-def _evaluation_follows(trainer: L.Trainer) -> bool:
-    loop = trainer.fit_loop
-    assert loop._data_fetcher is not None
-    return loop.epoch_loop._should_check_val_fx(loop._data_fetcher)
+def log_now(trainer: L.Trainer) -> None:
+    """Gives the metrics of the step that has just ended to the CSV, which Lightning does later."""
+    connector: Any = trainer._logger_connector
+    if not connector.should_update_logs:
+        return
+    step = trainer.fit_loop.epoch_loop._batches_that_stepped
+    metrics = {name: float(value) for name, value in connector.metrics["log"].items()}
+    for logger in trainer.loggers:
+        if isinstance(logger, CsvLogger):
+            logger.log_metrics({**metrics, "epoch": trainer.current_epoch}, step)

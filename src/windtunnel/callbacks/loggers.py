@@ -8,6 +8,7 @@ another folder has a run of its own; `mode: auto` is offline without an account.
 from __future__ import annotations
 
 import json
+import logging
 import netrc
 import os
 import secrets
@@ -19,8 +20,9 @@ from lightning.pytorch.loggers import Logger, TensorBoardLogger, WandbLogger
 
 from windtunnel.callbacks.csv_logger import CsvLogger
 from windtunnel.callbacks.facts import JobFacts
-from windtunnel.callbacks.files import write_json
+from windtunnel.files import write_whole
 
+log = logging.getLogger(__name__)
 WANDB_SERVER = "https://api.wandb.ai"  # used where WANDB_BASE_URL is not set
 WANDB_RUN = "wandb_run.json"
 MODES = ("auto", "online", "offline", "disabled")
@@ -64,7 +66,7 @@ def wandb_id(facts: JobFacts) -> str:
     path = facts.folder / WANDB_RUN
     if not path.exists():
         facts.folder.mkdir(parents=True, exist_ok=True)
-        write_json(path, {"id": f"{facts.job}-{secrets.token_hex(4)}"})
+        write_whole(path, json.dumps({"id": f"{facts.job}-{secrets.token_hex(4)}"}))
     return json.loads(path.read_text())["id"]
 
 
@@ -96,6 +98,11 @@ def has_account(environment: Any) -> bool:
 def close(loggers: Sequence[Logger], *, failed: bool) -> None:
     """Ends every logger, so that the next job of the process starts runs of its own."""
     for logger in loggers:
-        logger.finalize("failed" if failed else "success")
+        try:
+            logger.finalize("failed" if failed else "success")
+        except ValueError as error:
+            if not failed:
+                raise
+            log.warning("%s", error)  # the error that ended the job is the one to show
         if isinstance(logger, WandbLogger) and logger._experiment is not None:
             logger.experiment.finish(exit_code=int(failed))

@@ -5,6 +5,7 @@ Both are written at most once a second, and when the stage changes.
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 from pathlib import Path
@@ -13,16 +14,16 @@ from typing import Any, Literal
 import lightning as L
 
 from windtunnel.callbacks.facts import JobFacts
-from windtunnel.callbacks.files import write_json
+from windtunnel.files import write_whole
 
-Stage = Literal["compile", "train", "evaluate"]
+Stage = Literal["compile", "train", "evaluate", "score"]
 SECONDS = 1.0
 
 
 def write_progress(folder: Path, stage: Stage, tokens: int, total_tokens: int) -> None:
     """Writes `progress.json`, whole or not at all."""
     values = {"tokens": tokens, "total_tokens": total_tokens, "stage": stage}
-    write_json(folder / "progress.json", values)
+    write_whole(folder / "progress.json", json.dumps(values), lasting=False)
 
 
 class Progress(L.Callback):

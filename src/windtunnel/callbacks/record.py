@@ -9,6 +9,7 @@ over them, as it is for the gradient.
 from __future__ import annotations
 
 import dataclasses
+import logging
 import math
 import time
 from typing import Any, Literal
@@ -22,7 +23,9 @@ from windtunnel.callbacks.memory import peak_memory_bytes
 from windtunnel.callbacks.steps import ends_step, is_logged
 from windtunnel.callbacks.throughput import Throughput
 from windtunnel.interfaces import Curve, Evaluation, Record
+from windtunnel.redaction import hidden
 
+log = logging.getLogger(__name__)
 Outcome = Literal["finished", "diverged", "stopped"]
 GRAD_NORM = "train/grad_norm"
 
@@ -46,6 +49,7 @@ class RecordWriter(L.Callback):
         self.first_loss: float | None = None
         self.diverged: tuple[int, str] | None = None
         self.step, self.seconds, self.peak_memory_bytes = 0, 0.0, 0
+        self.measured: dict[str, Any] = {}
         self._pending: list[torch.Tensor] = []
         self._norms: list[tuple[int, torch.Tensor]] = []
         self._started: float | None = None
@@ -106,8 +110,12 @@ class RecordWriter(L.Callback):
         reason = f"{type(exception).__name__}: {exception}".removesuffix(": ")
         if trainer.world_size == 1:
             self._read(trainer)
-        if trainer.is_global_zero:
-            self._record("stopped", reason).save(self.facts.folder)
+        if not trainer.is_global_zero:
+            return
+        try:
+            self._record("stopped", hidden(reason)).save(self.facts.folder)
+        except ValueError as error:  # the error that stopped the job is the one to show
+            log.warning("%s", error)
 
     def state_dict(self) -> dict[str, Any]:
         """Everything the record needs, in plain types."""
@@ -123,6 +131,7 @@ class RecordWriter(L.Callback):
             "step": self.step,
             "seconds": self._seconds(),
             "peak_memory_bytes": self._peak_memory(),
+            "measured": self._measured(),
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -132,7 +141,7 @@ class RecordWriter(L.Callback):
         self.evaluations = Curve(**state_dict["evaluations"])
         evaluation = state_dict["evaluation"]
         self.evaluation = None if evaluation is None else Evaluation(**evaluation)
-        for name in ("first_loss", "diverged", "step", "seconds", "peak_memory_bytes"):
+        for name in ("first_loss", "diverged", "step", "seconds", "peak_memory_bytes", "measured"):
             setattr(self, name, state_dict[name])
         if self.diverged is not None and self._trainer is not None:
             self._trainer.should_stop = True
@@ -187,18 +196,23 @@ class RecordWriter(L.Callback):
             return self.peak_memory_bytes
         return max(self.peak_memory_bytes, peak_memory_bytes(trainer.strategy.root_device))
 
+    def _measured(self) -> dict[str, Any]:
+        """What callbacks measured, those included that did so before the job went on."""
+        found = dict(self.measured)
+        for callback in [] if self._trainer is None else self._trainer.callbacks:
+            found |= getattr(callback, "measurements", {})
+        return found
+
     def _record(self, outcome: Outcome, reason: str) -> Record:
         facts = self.facts
         step = self.step
         if outcome == "diverged" and self.diverged is not None:
             step, reason = self.diverged
         tokens = step * facts.tokens_per_step
-        measured: dict[str, Any] = {}
         warnings = list(facts.warnings)
         callbacks: list[Any] = [] if self._trainer is None else self._trainer.callbacks
         timed = next((c for c in callbacks if isinstance(c, Throughput)), None)
         for callback in callbacks:
-            measured |= getattr(callback, "measurements", {})
             warnings += getattr(callback, "warnings", [])
         speed = None if timed is None else timed.tokens_per_second
         seconds = self._seconds()
@@ -227,7 +241,7 @@ class RecordWriter(L.Callback):
             choices=facts.choices,
             data=facts.data,
             table=facts.table,
-            measurements=measured,
+            measurements=self._measured(),
             inputs=facts.inputs,
             versions=facts.versions,
             git=facts.git,

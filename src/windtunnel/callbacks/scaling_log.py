@@ -13,6 +13,7 @@ import torch
 
 from windtunnel.callbacks.facts import JobFacts
 from windtunnel.callbacks.steps import is_logged
+from windtunnel.checkpoint import generations
 
 TOKENS = "scale/D"
 FLOPS = "scale/C"
@@ -26,7 +27,9 @@ class ScalingLog(L.Callback):
         self.facts = facts
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Logs the number of parameters by every convention."""
+        """Logs the number of parameters by every convention, once in a job."""
+        if generations(self.facts.folder):
+            return
         counts = {f"{PARAMETERS}/{name}": float(n) for name, n in self.facts.parameters.items()}
         for logger in trainer.loggers:
             logger.log_metrics(counts, trainer.global_step)

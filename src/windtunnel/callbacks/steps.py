@@ -13,3 +13,10 @@ def ends_step(trainer: Any, batch_idx: int) -> bool:
 def is_logged(trainer: Any, batch_idx: int) -> bool:
     """Whether Lightning gives the metrics of this batch to the loggers."""
     return ends_step(trainer, batch_idx) and trainer.global_step % trainer.log_every_n_steps == 0
+
+
+def evaluation_follows(trainer: Any) -> bool:
+    """Whether an evaluation is due after the step that has just ended."""
+    loop = trainer.fit_loop
+    assert loop._data_fetcher is not None
+    return loop.epoch_loop._should_check_val_fx(loop._data_fetcher)

@@ -5,13 +5,16 @@ Axes: B batch, T time.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 
 import numpy as np
 import torch
 from numpy import ndarray
+from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
+from windtunnel.data.composed import ComposedSampler
 from windtunnel.data.held_out import Windows
 from windtunnel.data.packing import START_DOMAINS, STARTS, TRAIN, held_out_name
 from windtunnel.data.sampler import ShuffledRows
@@ -20,33 +23,51 @@ from windtunnel.interfaces import IGNORE_INDEX, Batch
 
 
 class CountFrom(Sampler[int]):
-    """first, first + step, first + 2 step, ... without end."""
+    """first, first + 1, first + 2, ... without end."""
 
-    def __init__(self, first: int, step: int) -> None:
+    def __init__(self, first: int) -> None:
         self._first = first
-        self._step = step
 
     def __iter__(self) -> Iterator[int]:
-        k = self._first
-        while True:
-            yield k
-            k += self._step
+        return itertools.count(self._first)
+
+
+def share(n_rows: int, rank: int, n_ranks: int) -> slice:
+    """The rows of a micro-batch of `n_rows` that the device of a rank takes.
+
+    Raises:
+        ValueError: the devices cannot share the rows evenly.
+    """
+    each, left = divmod(n_rows, n_ranks)
+    if left:
+        raise ValueError(
+            f"batch.sequences / batch.accumulate must be a multiple of the {n_ranks} devices of a "
+            f"job, got {n_rows}: change batch.sequences or trainer.devices"
+        )
+    return slice(rank * each, (rank + 1) * each)
 
 
 class TrainBatches(Dataset[Batch]):
-    """Micro-batch k of the training stream; a window's domain is that of its first token."""
+    """This device's share of micro-batch k; a window's domain is that of its first token."""
 
     def __init__(
-        self, store: Store, sampler: ShuffledRows, length: int, *, document_mask: bool
+        self,
+        store: Store,
+        sampler: ShuffledRows,
+        length: int,
+        own: slice,
+        *,
+        document_mask: bool,
     ) -> None:
         self._store = store
         self._sampler = sampler
         self._length = length
+        self._own = own
         self._document_mask = document_mask
 
     def __getitem__(self, k: int) -> Batch:
         stream = self._store.stream(TRAIN)
-        firsts = self._sampler.rows(k) * self._length
+        firsts = self._sampler.rows(k)[self._own] * self._length
         rows = np.stack([stream[i : i + self._length + 1] for i in firsts]).astype(np.int64)
         starts = map_file(self._store.folder / STARTS, "int64")
         inside = np.searchsorted(starts, firsts, side="right") - 1
@@ -54,22 +75,51 @@ class TrainBatches(Dataset[Batch]):
         return make_batch(rows, domains, self._store.meta["eot"], mask=self._document_mask)
 
 
-class HeldOutBatches(Dataset[Batch]):
-    """Batch k of the held-out windows, always of `n_batch` rows; spare rows score nothing."""
+class ComposedBatches(Dataset[Batch]):
+    """The same of a composed sampler."""
 
     def __init__(
-        self, store: Store, windows: Windows, n_batch: int, length: int, *, document_mask: bool
+        self, sampler: ComposedSampler, eot: int | None, own: slice, *, document_mask: bool
+    ) -> None:
+        self._sampler = sampler
+        self._eot = eot
+        self._own = own
+        self._document_mask = document_mask
+
+    def __getitem__(self, k: int) -> Batch:
+        windows = [self._sampler.window(int(row)) for row in self._sampler.rows(k)[self._own]]
+        rows = np.stack([tokens for tokens, _ in windows])
+        domains = np.array([domain for _, domain in windows])
+        batch = make_batch(rows, domains, self._eot, mask=self._document_mask)
+        lengths = self._sampler.lengths(k)
+        return batch if lengths is None else cut(batch, torch.from_numpy(lengths[self._own]))
+
+
+class HeldOutBatches(Dataset[Batch]):
+    """This device's share of batch k of `n_batch` held-out windows; spare rows score nothing."""
+
+    def __init__(
+        self,
+        store: Store,
+        windows: Windows,
+        n_batch: int,
+        length: int,
+        own: slice,
+        *,
+        document_mask: bool,
     ) -> None:
         self._store = store
         self._windows = windows
         self._n_batch = n_batch
         self._length = length
+        self._own = own
         self._document_mask = document_mask
 
     def __getitem__(self, k: int) -> Batch:
-        rows = np.full((self._n_batch, self._length + 1), IGNORE_INDEX, np.int64)
-        domains = np.zeros(self._n_batch, np.int64)
-        here = slice(k * self._n_batch, (k + 1) * self._n_batch)
+        n_rows, first = self._own.stop - self._own.start, k * self._n_batch
+        rows = np.full((n_rows, self._length + 1), IGNORE_INDEX, np.int64)
+        domains = np.zeros(n_rows, np.int64)
+        here = slice(first + self._own.start, first + self._own.stop)
         chosen = zip(self._windows.domains[here], self._windows.starts[here], strict=True)
         for i, (domain, start) in enumerate(chosen):
             tokens = self._store.stream(held_out_name(domain))[start : start + self._length + 1]
@@ -87,3 +137,11 @@ def make_batch(rows: ndarray, domains: ndarray, eot: int | None, *, mask: bool) 
         is_start = torch.zeros_like(tokens_BT) if eot is None else (tokens_BT == eot).long()
         documents_BT = is_start.cumsum(1)
     return Batch(tokens_BT, targets_BT, documents_BT, torch.from_numpy(domains))
+
+
+def cut(batch: Batch, lengths_B: Tensor) -> Batch:
+    """Cuts windows into pieces of so many tokens: nothing attends across their borders."""
+    places_T = torch.arange(batch.tokens_BT.shape[1])
+    pieces_BT = (places_T % lengths_B[:, None] == 0).long().cumsum(1) - 1
+    documents_BT = pieces_BT if batch.documents_BT is None else batch.documents_BT + pieces_BT
+    return batch._replace(documents_BT=documents_BT)

@@ -58,6 +58,14 @@ def permute(places: ndarray, n: int, keys: ndarray) -> ndarray:
     return images.astype(np.int64)
 
 
+def scatter(places: ndarray, keys: ndarray) -> ndarray:
+    """Numbers of 64 bits [m] that are as if drawn independently, one for each place [m]."""
+    numbers = places.astype(np.uint64)
+    for key in keys[:2]:
+        numbers = _mix(numbers ^ key)
+    return numbers
+
+
 def _feistel(x: ndarray, a: np.uint64, b: np.uint64, keys: ndarray) -> ndarray:
     """A bijection of 0..ab-1."""
     left, right = x // b, x % b

@@ -70,6 +70,7 @@ class Spool:
         self._seen: dict[str, int] = {}
         self._spread: list[tuple[int, int]] = []  # smallest and largest group hash of a domain
         self._stated: list[bool] = []  # whether the source states a domain's held-out text
+        self._dropped: dict[int, ndarray] = {}  # by file, which of its documents are left out
         self.n_documents = 0
         self.n_bytes = 0
         self.n_replaced = 0
@@ -124,15 +125,20 @@ class Spool:
             entries = self._sorted(i)
             if not len(entries):
                 continue
-            data = np.memmap(file, np.uint8, "r")
-            for entry, is_held_out in zip(entries, self._is_held_out(entries), strict=True):
-                start, n_bytes = int(entry["offset"]), int(entry["n_bytes"])
-                yield Kept(
-                    domain=int(ranks[entry["domain"]]),
-                    is_held_out=bool(is_held_out),
-                    is_ids=bool(entry["is_ids"]),
-                    content=data[start : start + n_bytes].tobytes(),
-                )
+            with file.open("rb", buffering=0) as data:  # what is mapped counts as memory
+                for entry, is_held_out in zip(entries, self._is_held_out(entries), strict=True):
+                    data.seek(int(entry["offset"]))
+                    yield Kept(
+                        domain=int(ranks[entry["domain"]]),
+                        is_held_out=bool(is_held_out),
+                        is_ids=bool(entry["is_ids"]),
+                        content=data.read(int(entry["n_bytes"])),
+                    )
+
+    def drop(self, is_dropped: ndarray) -> None:
+        """Leaves documents out from here on, once; those of `kept` in its order [n]."""
+        counts = [len(self._sorted(i)) for i in range(N_FILES)]
+        self._dropped = dict(enumerate(np.split(is_dropped, np.cumsum(counts)[:-1])))
 
     def sample(self, n_bytes: int) -> list[str]:
         """The first documents to train on in hash order, up to about `n_bytes`."""
@@ -179,7 +185,8 @@ class Spool:
         is_new[1:] = (entries["key_high"][1:] != entries["key_high"][:-1]) | (
             entries["key_low"][1:] != entries["key_low"][:-1]
         )
-        return entries[is_new]
+        entries = entries[is_new]
+        return entries[~self._dropped[i]] if i in self._dropped else entries
 
     def _is_held_out(self, entries: ndarray) -> ndarray:
         thresholds = np.array(

@@ -3,7 +3,8 @@
 A store's folder is named by a digest of the documents, of the tokenizer and of the split. It is
 built under another name and renamed, so what has the name is whole. `known/` remembers which
 listing of files led to which store, so that nothing is read again while names, sizes and times
-stay as they were.
+stay as they were. What is opened is checked by size and by a digest of some blocks of every file;
+one that is damaged is named and built again. `damage` checks every byte (`scripts/check.py`).
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ import errno
 import hashlib
 import json
 import shutil
+import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -22,11 +25,16 @@ import numpy as np
 from filelock import FileLock
 from numpy import ndarray
 
+from windtunnel.data.cleaning.cleaning import Cleaning
 from windtunnel.data.packing import Domain, Progress, pack, token_type
 from windtunnel.data.source import Source
 from windtunnel.data.spool import Spool
 from windtunnel.data.tokenizer import IdTokenizer, Tokenizer, TokenizerSpec, load_tokenizer
+from windtunnel.faults import point
+from windtunnel.files import flush, write_whole
 
+N_BLOCKS, BLOCK_BYTES = 16, 4096  # that are checked whenever a store is opened
+WRITTEN = ("source", "tokenizer", "vocab_size", "eot", "n_documents", "n_replaced", "facts")
 FORMAT = 1  # of the files of a store; another one is another store
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -68,6 +76,7 @@ def open_store(
     held_out: float,
     cache: Path,
     progress: Progress | None,
+    cleaning: Cleaning | None = None,
 ) -> Store:
     """Opens the store of a source, building it where there is none.
 
@@ -76,11 +85,13 @@ def open_store(
     """
     _check_ids(source, spec)
     listing = source.listing()
-    wanted = [FORMAT, listing.identity, spec.identity(), held_out]
+    wanted = [FORMAT, listing.identity, spec.identity(), held_out, *_identity(cleaning)]
     known = cache / "known" / f"{_digest(wanted)}.json"
     try:
         return _find(known, cache) or _build_once(
-            _Build(source, spec, held_out, listing.n_bytes, progress or _silent), known, cache
+            _Build(source, spec, held_out, listing.n_bytes, progress or _silent, cleaning),
+            known,
+            cache,
         )
     except OSError as error:
         if error.errno not in _DISK_FULL:
@@ -99,6 +110,7 @@ class _Build:
     held_out: float
     n_bytes: int
     progress: Progress
+    cleaning: Cleaning | None
 
 
 def _build_once(build: _Build, known: Path, cache: Path) -> Store:
@@ -124,11 +136,13 @@ def _build_once(build: _Build, known: Path, cache: Path) -> Store:
 def _build(build: _Build, part: Path, cache: Path) -> Store:
     """Builds a store inside `part` and moves it to its place."""
     spool = Spool(part / "spool", held_out=build.held_out)
-    for done in spool.fill(build.source.documents()):
+    documents = build.source.documents()
+    for done in spool.fill(build.cleaning.documents(documents) if build.cleaning else documents):
         build.progress("read", done, build.n_bytes)
     if not spool.n_documents:
         where = ", ".join(f"{key}={value}" for key, value in build.source.facts().items())
         raise ValueError(f"data: expected text, got only blank documents from {where}; give some")
+    sifted = {"cleaning": build.cleaning.sift(spool)} if build.cleaning else {}
     build.progress("tokenizer", 0, 1)
     if build.source.vocab_size is None:
         tokenizer = build.spec.make(spool.sample, cache / "tokenizers")
@@ -136,7 +150,8 @@ def _build(build: _Build, part: Path, cache: Path) -> Store:
         tokenizer = IdTokenizer(build.source.vocab_size)
     source_digest, split_digest = spool.digests()
     tokenizer_digest = _digest(tokenizer.to_json())
-    name = _digest([FORMAT, source_digest, split_digest, tokenizer_digest])
+    digests = (source_digest, split_digest, tokenizer_digest)
+    name = _digest([FORMAT, *digests, *_identity(build.cleaning)])
     target = cache / "stores" / name
     found = _read(target)
     if found is not None:
@@ -153,34 +168,89 @@ def _build(build: _Build, part: Path, cache: Path) -> Store:
         "eot": tokenizer.eot,
         "n_documents": spool.n_documents,
         "n_replaced": spool.n_replaced,
-        "facts": build.source.facts(),
+        "facts": {**build.source.facts(), **sifted},
         "domains": [dataclasses.asdict(domain) for domain in domains],
         "files": {file.name: file.stat().st_size for file in sorted(built.iterdir())},
+        "blocks": {file.name: blocks_digest(file) for file in sorted(built.iterdir())},
+        "digests": {file.name: file_digest(file) for file in sorted(built.iterdir())},
     }
+    for file in built.iterdir():
+        flush(file)
     _write_json(built / "meta.json", meta)
     if target.exists():  # damaged
         shutil.rmtree(target)
+    point("store.before_rename")
     built.replace(target)
+    point("store.after_rename")
+    flush(target.parent)
     return Store(target, meta)
 
 
 def _find(known: Path, cache: Path) -> Store | None:
-    if not known.is_file():
+    try:
+        name = json.loads(known.read_bytes())["store"]
+    except (OSError, ValueError, KeyError, TypeError):
         return None
-    return _read(cache / "stores" / json.loads(known.read_text())["store"])
+    return _read(cache / "stores" / str(name))
 
 
 def _read(folder: Path) -> Store | None:
-    """The store in a folder; None where there is none, or it was damaged since."""
-    file = folder / "meta.json"
-    if not file.is_file():
+    """The store in a folder; None where there is none, or it was damaged since, which is said."""
+    if not folder.is_dir():
         return None
-    meta = json.loads(file.read_text())
-    for name, n_bytes in meta["files"].items():
-        path = folder / name
-        if not path.is_file() or path.stat().st_size != n_bytes:
-            return None
-    return Store(folder, meta)
+    meta, damaged = _inspect(folder, blocks_digest, "blocks")
+    if not damaged:
+        return Store(folder, meta)
+    warnings.warn(
+        f"the token store {folder} is damaged in {', '.join(damaged)}: it is built again from the "
+        "text",
+        stacklevel=2,
+    )
+    map_file.cache_clear()
+    return None
+
+
+def damage(folder: Path) -> list[str]:
+    """Names of the files of a store that are not as they were written; reads every byte."""
+    return _inspect(folder, file_digest, "digests")[1]
+
+
+def _inspect(
+    folder: Path, digest: Callable[[Path], str], kind: str
+) -> tuple[dict[str, Any], list[str]]:
+    """What a store says of itself, and which of its files differ from that."""
+    try:
+        meta = json.loads((folder / "meta.json").read_bytes())
+        sizes, digests = dict(meta["files"]), dict(meta.get(kind, {}))  # older ones have sizes only
+        if meta["store"] != folder.name or not set(WRITTEN) <= meta.keys():
+            raise ValueError
+        [Domain(**values) for values in meta["domains"]]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}, ["meta.json"]
+    differ = []
+    for name, n_bytes in sizes.items():
+        file = folder / name
+        whole = file.is_file() and file.stat().st_size == n_bytes
+        if not whole or (name in digests and digest(file) != digests[name]):
+            differ.append(name)
+    return meta, differ
+
+
+def file_digest(file: Path) -> str:
+    """SHA-256 of a file."""
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
+def blocks_digest(file: Path) -> str:
+    """SHA-256 of blocks that are spread evenly over a file, its first and last among them."""
+    digest = hashlib.sha256()
+    n_bytes = file.stat().st_size
+    with file.open("rb") as opened:
+        for i in range(N_BLOCKS):
+            opened.seek(max(0, n_bytes - BLOCK_BYTES) * i // (N_BLOCKS - 1))
+            digest.update(opened.read(BLOCK_BYTES))
+    return digest.hexdigest()
 
 
 def _check_ids(source: Source, spec: TokenizerSpec) -> None:
@@ -193,6 +263,11 @@ def _check_ids(source: Source, spec: TokenizerSpec) -> None:
         )
 
 
+def _identity(cleaning: Cleaning | None) -> list[Any]:
+    """What of a cleaning tells one store from another; text that is not cleaned adds nothing."""
+    return [] if cleaning is None else [cleaning.identity()]
+
+
 def _silent(stage: str, done: int, total: int) -> None:
     pass
 
@@ -202,7 +277,4 @@ def _digest(values: Any) -> str:
 
 
 def _write_json(file: Path, values: Any) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    part = file.with_suffix(".part")
-    part.write_text(json.dumps(values))
-    part.replace(file)
+    write_whole(file, json.dumps(values))

@@ -7,7 +7,7 @@ the config chooses is a specification, which makes the tokenizer once the corpus
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -128,7 +128,10 @@ class Ids:
 
 def load_tokenizer(file: Path) -> Tokenizer:
     """Reads a tokenizer that stands beside a token store or a checkpoint."""
-    values = json.loads(file.read_text())
+    return _loaded(json.loads(file.read_text()), file)
+
+
+def _loaded(values: Mapping[str, Any], file: Path) -> Tokenizer:
     match values["kind"]:
         case "bytes":
             return ByteTokenizer()
@@ -138,6 +141,12 @@ def load_tokenizer(file: Path) -> Tokenizer:
             from windtunnel.data.subwords import SubwordTokenizer
 
             return SubwordTokenizer(json.dumps(values["tokenizer"]), values["eot"])
+        case "perturbed":
+            from windtunnel.data.perturb import from_json
+            from windtunnel.data.perturbed import PerturbedTokenizer
+
+            inner = _loaded(values["inner"], file)
+            return PerturbedTokenizer(inner, from_json(values["perturbation"]))
     raise ValueError(
         f"{file} holds a tokenizer of kind {values['kind']!r}, which this windtunnel does not "
         "know: update windtunnel to read it"

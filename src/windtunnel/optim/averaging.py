@@ -18,6 +18,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from windtunnel.shards import placed
+
 each: Any = torch  # whose stubs leave out what works on lists of tensors
 
 WARM_UP = 10  # tf.train.ExponentialMovingAverage: min(decay, (1 + t) / (10 + t))
@@ -69,8 +71,8 @@ class Ema:
         if self.warmup:
             decay = min(decay, (1 + self._updates) / (WARM_UP + self._updates))
         self._updates += 1
-        # A restored state lies on the CPU until it meets the weights again.
-        self._mean = [m.to(w.device) for m, w in zip(self._mean, weights, strict=True)]
+        # A restored state lies whole on the CPU until it meets the weights again.
+        self._mean = [placed(m, w) for m, w in zip(self._mean, weights, strict=True)]
         now = [w.detach().to(torch.float32) for w in weights]
         each._foreach_lerp_(self._mean, now, 1 - decay)
 
@@ -94,14 +96,15 @@ class LastCheckpoints:
         self._taken: list[list[Tensor]] = []
 
     def take(self, weights: Sequence[Tensor]) -> None:
-        self._taken = [*self._taken, copies(weights)][-self.count :]
+        before = [[placed(t, w) for t, w in zip(own, weights, strict=True)] for own in self._taken]
+        self._taken = [*before, copies(weights)][-self.count :]
 
     def weights(self) -> list[Tensor]:
         mean: list[Tensor] = []
         shares = self.weighting(len(self._taken)) if self._taken else []
         for share, taken in zip(shares, self._taken, strict=True):
             if mean:
-                each._foreach_add_(mean, [t.to(mean[0].device) for t in taken], alpha=share)
+                each._foreach_add_(mean, taken, alpha=share)
             else:
                 mean = [share * t for t in taken]
         return mean

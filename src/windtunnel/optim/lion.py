@@ -14,11 +14,15 @@ from typing import Any
 import torch
 from torch.optim import Optimizer
 
+from windtunnel.shards import local
+
 each: Any = torch  # whose stubs leave out what works on lists of tensors
 
 
 class Lion(Optimizer):
     """Takes the groups of `optim.groups`; one moment per weight."""
+
+    takes_shards = True
 
     def __init__(self, groups: Sequence[dict[str, Any]], *, betas: Sequence[float]) -> None:
         if len(betas) != 2 or not all(0 <= beta < 1 for beta in betas):
@@ -45,12 +49,13 @@ class Lion(Optimizer):
         for p in parameters:
             if not self.state[p]:
                 self.state[p]["exp_avg"] = torch.zeros_like(p)
-        momenta = [self.state[p]["exp_avg"] for p in parameters]
-        grads: Any = [p.grad for p in parameters]
+        momenta = [local(self.state[p]["exp_avg"]) for p in parameters]
+        grads: Any = [local(p.grad) for p in parameters]
+        weights = [local(p) for p in parameters]
         beta1, beta2 = group["betas"]
         directions = each._foreach_lerp(momenta, grads, 1 - beta1)
         each._foreach_sign_(directions)
         if group["weight_decay"]:
-            each._foreach_mul_(parameters, 1 - group["lr"] * group["weight_decay"])
-        each._foreach_add_(parameters, directions, alpha=-group["lr"])
+            each._foreach_mul_(weights, 1 - group["lr"] * group["weight_decay"])
+        each._foreach_add_(weights, directions, alpha=-group["lr"])
         each._foreach_lerp_(momenta, grads, 1 - beta2)

@@ -18,6 +18,9 @@ shape all of it is `torch.optim.Muon`, which takes one matrix at a time and noth
 With `per_head` each head of queries, keys and values is a matrix of its own. Its rows grew by
 m_out / m_heads, with m_heads the growth of the number of heads, so m_heads^-1/2 comes on top.
 Queries, keys and values are separate matrices in the model, so they are never mixed.
+
+Of matrices that are cut over devices every device makes the whole ones orthogonal, and takes its
+part: what is cut is the memory, not this work.
 """
 
 from __future__ import annotations
@@ -31,6 +34,7 @@ from torch.optim import Optimizer
 from torch.optim.adamw import adamw
 
 from windtunnel.optim.newton_schulz import newton_schulz
+from windtunnel.shards import local, placed, whole_from
 
 each: Any = torch  # whose stubs leave out what works on lists of tensors
 
@@ -70,6 +74,8 @@ def precision(device: torch.device) -> str:
 
 class Muon(Optimizer):
     """Takes the groups of `optim.groups`; `betas` and a group's `eps` are AdamW's."""
+
+    takes_shards = True
 
     def __init__(
         self,
@@ -124,15 +130,15 @@ class Muon(Optimizer):
 
     def _directions(self, parameters: list[Tensor]) -> list[Tensor]:
         """Moves the momenta on, and gives what is to be made orthogonal."""
-        grads: Any = [p.grad for p in parameters]
+        grads: Any = [local(p.grad) for p in parameters]
         for p in parameters:
             if not self.state[p]:
                 self.state[p]["momentum_buffer"] = torch.zeros_like(p)
-        momenta = [self.state[p]["momentum_buffer"] for p in parameters]
+        momenta = [local(self.state[p]["momentum_buffer"]) for p in parameters]
         each._foreach_lerp_(momenta, grads, 1 - self._momentum)
-        if not self._nesterov:
-            return momenta
-        return list(each._foreach_lerp(grads, momenta, self._momentum))
+        if self._nesterov:
+            momenta = each._foreach_lerp(grads, momenta, self._momentum)
+        return [whole_from(u, p) for u, p in zip(momenta, parameters, strict=True)]
 
     def _orthogonal_step(self, hidden: list[tuple[Tensor, Tensor, dict[str, Any]]]) -> None:
         """Steps along the orthogonal matrices, those of one shape together."""
@@ -148,10 +154,11 @@ class Muon(Optimizer):
             O_NRC = newton_schulz(whole_NRC.to(dtype), self._steps)
             parts = O_NRC.split([len(u_NRC) for _, u_NRC, _ in members])
             for (p, _, group), part_NRC in zip(members, parts, strict=True):
-                p.mul_(1 - group["lr"] * group["weight_decay"])
-                p_NRC = p.view(group["matrices"], -1, p.shape[1])
-                along = part_NRC if part_NRC.shape == p_NRC.shape else part_NRC.mT
-                p_NRC.add_(along, alpha=-group["lr"] * group["scale"])
+                n_rows = p.shape[0] // group["matrices"]
+                along_NRC = part_NRC if part_NRC.shape[1] == n_rows else part_NRC.mT
+                own = local(placed(along_NRC.reshape(p.shape), p))
+                local(p).mul_(1 - group["lr"] * group["weight_decay"])
+                local(p).add_(own, alpha=-group["lr"] * group["scale"])
 
     def _adamw(self, parameters: list[Tensor], group: dict[str, Any]) -> None:
         """torch's AdamW, on one group."""
@@ -161,12 +168,12 @@ class Muon(Optimizer):
                 moments = {"exp_avg": torch.zeros_like(p), "exp_avg_sq": torch.zeros_like(p)}
                 self.state[p].update(step=step, **moments)
         states = [self.state[p] for p in parameters]
-        grads: Any = [p.grad for p in parameters]
+        grads: Any = [local(p.grad) for p in parameters]
         adamw(
-            parameters,
+            [local(p) for p in parameters],
             grads,
-            [s["exp_avg"] for s in states],
-            [s["exp_avg_sq"] for s in states],
+            [local(s["exp_avg"]) for s in states],
+            [local(s["exp_avg_sq"]) for s in states],
             [],
             [s["step"] for s in states],
             fused=True,

@@ -13,6 +13,8 @@ from typing import Any
 
 import torch
 
+from windtunnel.shards import local
+
 each: Any = torch  # whose stubs leave out what works on lists of tensors
 
 
@@ -35,6 +37,6 @@ class SGD(torch.optim.SGD):
         for group in self.param_groups:
             parameters = [p for p in group["params"] if p.grad is not None]
             if parameters and group["decay"]:
-                each._foreach_mul_(parameters, 1 - group["lr"] * group["decay"])
+                each._foreach_mul_([local(p) for p in parameters], 1 - group["lr"] * group["decay"])
         super().step()
         return loss

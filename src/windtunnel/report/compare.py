@@ -130,8 +130,13 @@ def _at_figures(name: str, own: Mapping[str, Any], figures: list[str]) -> tuple[
     cells = (own["figures"][figure] for figure in figures)
     return (
         name,
-        *("-" if x is None else f"{x['mean']:.4f} ({number(x['sd'], 4)})" for x in cells),
+        *("-" if x is None else f"{_size(x['mean'])} ({_size(x['sd'])})" for x in cells),
     )
+
+
+def _size(value: float | None) -> str:
+    """A figure of any size: four digits, or a count in thousands and so on."""
+    return number(value, 4) if value is None or value < 1000 else count(value)
 
 
 def _trials(name: str, tried: Mapping[str, Any]) -> tuple[str, ...]:

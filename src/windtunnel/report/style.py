@@ -24,6 +24,7 @@ COLOURS = (BLUE, RED, GREEN, PURPLE, ORANGE, SKY)
 DPI = 140
 SMALLEST_GAP = 0.08  # between labels of a logarithmic axis, as a share of its length
 CHARACTERS_PER_INCH = 14.0  # of a footnote
+TITLE_CHARACTERS_PER_INCH = 9  # of a figure's title, bold
 
 SETTINGS: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
@@ -54,7 +55,8 @@ def canvas(columns: Sequence[float], size: tuple[float, float], title: str) -> F
     with mpl.rc_context(SETTINGS):
         figure = Figure(figsize=size, layout="constrained")
         figure.subplots(1, len(columns), width_ratios=list(columns))
-        figure.suptitle(title, x=0.01, ha="left", fontsize=13, fontweight="bold", color=INK)
+        text = textwrap.fill(title, int(size[0] * TITLE_CHARACTERS_PER_INCH))
+        figure.suptitle(text, x=0.01, ha="left", fontsize=13, fontweight="bold", color=INK)
     return figure
 
 

@@ -12,7 +12,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-WIDTH = 100  # columns of `table.txt`
+WIDTH = 110  # columns of `table.txt`
 
 
 def number(value: float | None, digits: int) -> str:
@@ -47,7 +47,9 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> 
         show_edge=False,
     )
     for index, column in enumerate(columns):
-        out.add_column(column, justify="right" if index else "left", overflow="fold")
+        justify = "right" if index else "left"
+        # Where it is narrow, numbers give way before names do.
+        out.add_column(column, justify=justify, overflow="fold", no_wrap=index == 0)
     for line in rows:
         out.add_row(*line)
     return out

@@ -167,7 +167,11 @@ class Compare:
                 "overrides": {**self.variants[variant], "optim.lr": self.lrs[variant]},
                 "trials": trials(tried[variant], loss_0),
                 "curve": _curve(rungs[variant], records),
-                "figures": means(_widest(rungs[variant], records), self.figures),
+                "figures": means(
+                    _widest(rungs[variant], records),
+                    self.figures,
+                    _beside(rungs[variant], rungs[self.reference], records),
+                ),
                 **ladder.values,
                 "against_reference": self._against(ladder, ladders[self.reference], target_n),
             }
@@ -263,6 +267,14 @@ def _widest(rows: Sequence[Row], records: Mapping[str, Record]) -> list[Record]:
     """The records of the widest runs that finished."""
     widths = by(usable(rows), "width")
     return [records[line["job"]] for line in widths[max(widths)]] if widths else []
+
+
+def _beside(
+    rows: Sequence[Row], reference: Sequence[Row], records: Mapping[str, Record]
+) -> list[Record]:
+    """The records of the reference at the width where a variant is the widest."""
+    width = max((line["width"] for line in usable(rows)), default=None)
+    return [records[line["job"]] for line in usable(reference) if line["width"] == width]
 
 
 def _warnings(variants: Mapping[str, Mapping[str, Any]]) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import sys
@@ -34,7 +35,8 @@ def run(cfg, folder):
         raise ValueError(f"late: expected another seed, got {cfg.seed}; change it")
     if cfg.fail == cfg.seed:
         raise RuntimeError(f"seed {cfg.seed} fails")
-    if cfg.die == cfg.seed:
+    n_starts = len((folder / "starts").read_text().splitlines())
+    if cfg.die == cfg.seed and not (cfg.die_once and n_starts > 1):
         os.kill(os.getpid(), signal.SIGKILL)
 
     def stop(*_):
@@ -48,9 +50,9 @@ def run(cfg, folder):
         if count % 5 == 0:
             write(saved, count)
         time.sleep(PAUSE)
-    loss = float(cfg.optim.lr + cfg.seed)
+    loss = None if cfg.diverge == cfg.seed else float(cfg.optim.lr + cfg.seed)
     record(cfg, folder, loss).save(folder)
-    return loss
+    return math.nan if loss is None else loss
 
 
 def write(path, value):
@@ -65,7 +67,7 @@ def record(cfg, folder, loss):
         name=folder.name,
         task="train",
         role=cfg.role,
-        outcome="finished",
+        outcome="diverged" if loss is None else "finished",
         outcome_step=cfg.steps,
         outcome_reason="",
         seed=cfg.seed,
@@ -74,7 +76,7 @@ def record(cfg, folder, loss):
         train_flops={},
         tokens=cfg.steps,
         steps=cfg.steps,
-        evaluation=Evaluation(loss, loss, 1),
+        evaluation=None if loss is None else Evaluation(loss, loss, 1),
         train_curve=EMPTY,
         eval_curve=EMPTY,
         grad_norm_curve=EMPTY,
@@ -118,4 +120,5 @@ class TwoStages:
         return left or [job for job in self.last() if job.name not in records]
 
     def conclude(self, records, folder):
-        return {"losses": {name: r.evaluation.loss_nats for name, r in records.items()}}
+        losses = {name: r.evaluation and r.evaluation.loss_nats for name, r in records.items()}
+        return {"losses": losses}

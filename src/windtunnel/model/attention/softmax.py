@@ -96,18 +96,27 @@ class SoftmaxAttention(nn.Module):
         self.multiplier = multiplier
 
     def forward(self, x_BTD: Tensor, context: Context) -> Tensor:
-        q_BHTK, k_BGTK, v_BGTK = (
-            project(x_BTD).unflatten(-1, (-1, self.head_size)).transpose(1, 2)
-            for project in (self.query, self.key, self.value)
-        )
-        if self.query_norm is not None and self.key_norm is not None:
-            q_BHTK, k_BGTK = self.query_norm(q_BHTK), self.key_norm(k_BGTK)
-        q_BHTK, k_BGTK = context.rotate(q_BHTK), context.rotate(k_BGTK)
-        scale = self.multiplier * self.scale * self.head_size**-0.5
+        q_BHTK, k_BGTK = self.queries_and_keys(x_BTD, context)
+        v_BGTK = self._heads(self.value(x_BTD))
         short = q_BHTK.device.type == "cpu" and q_BHTK.shape[-2] <= SHORT
         attend = attend_by_products if short else attend_by_kernel
-        read_BHTK = attend(q_BHTK, k_BGTK, v_BGTK, context.mask_B1TT, scale)
+        read_BHTK = attend(q_BHTK, k_BGTK, v_BGTK, context.mask_B1TT, self.score_scale)
         return self.output(read_BHTK.transpose(1, 2).flatten(-2))
+
+    def queries_and_keys(self, x_BTD: Tensor, context: Context) -> tuple[Tensor, Tensor]:
+        """Queries [B, H, T, K] and keys [B, G, T, K], of which the scores are products."""
+        q_BHTK, k_BGTK = (self._heads(project(x_BTD)) for project in (self.query, self.key))
+        if self.query_norm is not None and self.key_norm is not None:
+            q_BHTK, k_BGTK = self.query_norm(q_BHTK), self.key_norm(k_BGTK)
+        return context.rotate(q_BHTK), context.rotate(k_BGTK)
+
+    @property
+    def score_scale(self) -> float:
+        """What a product of query and key is multiplied with."""
+        return self.multiplier * self.scale * self.head_size**-0.5
+
+    def _heads(self, x_BTD: Tensor) -> Tensor:
+        return x_BTD.unflatten(-1, (-1, self.head_size)).transpose(1, 2)
 
     def roles(self, base: SoftmaxAttention) -> dict[str, Place]:
         sizes = Base(base.head_size, base.head_size)

@@ -1,0 +1,1 @@
+"""Hydra launcher: submitit hands the jobs to SLURM, or to this machine."""

@@ -1,0 +1,1 @@
+"""What is done to text between its source and the tokenizer: normalised, filtered, counted."""

@@ -1,0 +1,369 @@
+"""Many trials, of which the poor ones are stopped early: successive halving.
+
+Every trial trains to the first rung; the best of them go on from their checkpoints to the next, and
+so on to the end of the budget. All rungs are under the schedule of the whole budget, so a trial
+that goes on is the run that it would have been alone. Trials are ranked by one of the rules of
+`halving`; the law that `predicted` asks is fitted to the curve of one trial, the pilot, which is
+trained whole first.
+
+With `truth` the trials that were stopped are trained to the end afterwards, and how often either
+rule keeps the trial that is truly best is counted over resamples of trials and seeds.
+
+Source: Jamieson and Talwalkar 2016, arXiv 1502.07943; that early losses rank learning rates wrongly
+and the end should be predicted: microsoft/mup issue 64; Tissue et al. 2024, arXiv 2408.11029.
+
+Axes: J trials, S seeds, E evaluations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from windtunnel.interfaces import Curve, Job, Record, Schedule
+from windtunnel.studies.halving import (
+    EARLY_LOSS,
+    PREDICTED,
+    RULES,
+    agreement,
+    judge,
+    survivors,
+)
+from windtunnel.studies.members import check_seeds, has_ended, held_out_loss, missing
+from windtunnel.studies.method import Method
+from windtunnel.studies.pilot import LAW, Pilot
+
+PILOT, RUNG, TRUTH = "pilot", "rung", "truth"
+DRAWN = 2 / 3  # of the trials, in a resample
+LEAST_POINTS = 8  # of the pilot's curve: two per coefficient of the law
+
+
+class SuccessiveHalving:
+    """Trials x seeds, fewer of them at every rung."""
+
+    def __init__(
+        self,
+        *,
+        trials: Mapping[str, Mapping[str, Any]],
+        pilot: str,
+        rule: str,
+        rungs: Sequence[int],
+        reduction: int,
+        truth: bool,
+        schedule: Schedule,
+        lr: float,
+        warmup_tokens: int,
+        total_tokens: int,
+        evaluations: int,
+        sequences: int,
+        length: int,
+        decay: float,
+        seeds: int,
+        method: Method,
+        report: Callable[[dict[str, Any], Path], None],
+    ) -> None:
+        """Refuses what could not be halved, before any work.
+
+        Args:
+            trials: overrides of every trial, by its name.
+            pilot: the trial that the law is fitted to.
+            rule: what trials are ranked by, `early_loss` or `predicted`.
+            rungs: after how many evaluations trials are ranked; the last is all of them.
+            reduction: of how many trials one goes on.
+            truth: train the stopped trials to the end afterwards, and judge both rules.
+            schedule: multiplier of the peak rate, as every trial has it.
+            lr: peak learning rate, where a trial gives no `optim.lr`.
+            warmup_tokens: tokens over which the schedule warms up.
+            total_tokens: budget of a whole run.
+            evaluations: held-out evaluations of a whole run, evenly spaced.
+            sequences: sequences of a batch.
+            length: tokens of a sequence.
+            decay: what is left of the annealing momentum after a step.
+            seeds: how many times all of it is done; they are 1, 2, ...
+            method: how to fit the law; its resamples and seed are those of the judgement.
+            report: writes table and figure of what was concluded into a folder.
+        """
+        check_seeds(seeds)
+        if len(trials) < reduction or reduction < 2:
+            raise ValueError(
+                f"study.reduction must be 2 or more, and no more than there are trials, "
+                f"{len(trials)}; got {reduction}"
+            )
+        if pilot not in trials:
+            raise ValueError(
+                f"study.pilot must be one of study.trials, {', '.join(trials)}; got {pilot}"
+            )
+        if rule not in RULES:
+            raise ValueError(f"study.rule must be one of {', '.join(RULES)}; got {rule}")
+        rising = all(a < b for a, b in pairwise(rungs))
+        if len(rungs) < 2 or not rising or rungs[0] < 1 or rungs[-1] != evaluations:
+            raise ValueError(
+                f"study.rungs must be two numbers of evaluations or more, rising to "
+                f"budget.evaluations={evaluations}; got {list(rungs)}"
+            )
+        for name, own in trials.items():
+            if "seed" in own:
+                raise ValueError(
+                    f"study.trials.{name}: seed is set by the study for each of its jobs; leave it "
+                    "out"
+                )
+        self.trials = {name: dict(own) for name, own in trials.items()}
+        self.pilot_trial, self.rule, self.truth = pilot, rule, truth
+        self.rungs, self.reduction = list(rungs), reduction
+        # A run takes its budget in whole steps and evaluations, and its schedule ends with it.
+        self.each = total_tokens // (sequences * length) // evaluations * sequences * length
+        self.tokens = [self.each * (i + 1) for i in range(evaluations)]
+        self.lr, self.method, self.report = lr, method, report
+        self.law = Pilot(schedule, warmup_tokens, self.tokens, sequences * length, decay, method)
+        if evaluations - self.law.first < LEAST_POINTS:
+            raise ValueError(
+                f"budget.evaluations must leave {LEAST_POINTS} points of a curve after the warm-up;"
+                f" got {evaluations}, which leave {evaluations - self.law.first}: raise it"
+            )
+        self.seeds = list(range(1, seeds + 1))
+
+    # ------------------------------------------------------------------------------------- jobs
+
+    def pilot(self) -> Job:
+        """The run that the law is fitted to."""
+        return Job(PILOT, PILOT, {**self.trials[self.pilot_trial], "seed": 0}, cost=2.0)
+
+    def rung(self, trial: str, seed: int, k: int, folder: Path | None) -> Job:
+        """A trial from rung k - 1 to rung k."""
+        tokens = self.tokens[self.rungs[k] - 1]
+        stop = {} if k == len(self.rungs) - 1 else {"callbacks.stop.tokens": tokens}
+        keep = {"callbacks.keep.tokens": [tokens]}
+        own = {**self.trials[trial], "seed": seed, **stop, **keep}
+        before = 0 if k == 0 else self.rungs[k - 1]
+        source = {} if k == 0 else self._source(trial, seed, k - 1, folder)
+        cost = (self.rungs[k] - before) / self.rungs[-1]
+        return Job(f"{trial}-r{k}-s{seed}", RUNG, {**own, **source}, cost=cost)
+
+    def rest(self, trial: str, seed: int, k: int, folder: Path | None) -> Job:
+        """A trial that was stopped at rung k, to the end."""
+        own = {**self.trials[trial], "seed": seed, **self._source(trial, seed, k, folder)}
+        cost = 1 - self.rungs[k] / self.rungs[-1]
+        return Job(f"{trial}-rest-s{seed}", TRUTH, own, cost=cost)
+
+    def _source(self, trial: str, seed: int, k: int, folder: Path | None) -> dict[str, Any]:
+        if folder is None:
+            return {}
+        place = str(folder / f"{trial}-r{k}-s{seed}")
+        tokens = self.tokens[self.rungs[k] - 1]
+        return {"branch": "checkpoint", "branch.folder": place, "branch.tokens": tokens}
+
+    def plan(self) -> Sequence[Job]:
+        """The pilot and the first rung; who comes further is not known."""
+        first = [self.rung(trial, seed, 0, None) for seed in self.seeds for trial in self.trials]
+        return [*self._pilots(), *first]
+
+    def propose(self, records: Mapping[str, Record], folder: Path) -> Sequence[Job]:
+        """The pilot; rung after rung for every seed; then what the truth still needs."""
+        if waiting := missing(self._pilots(), records):
+            return waiting
+        jobs: list[Job] = []
+        for seed in self.seeds:
+            inside, waiting = self.stages(seed, records, folder)
+            jobs += waiting or (self._rests(inside, seed, records, folder) if self.truth else [])
+        return missing(jobs, records)
+
+    def stages(
+        self, seed: int, records: Mapping[str, Record], folder: Path | None
+    ) -> tuple[list[list[str]], list[Job]]:
+        """Who entered each rung so far, and the jobs that are waited for."""
+        names, entered = list(self.trials), []
+        for k in range(len(self.rungs)):
+            entered.append(names)
+            jobs = [self.rung(trial, seed, k, folder) for trial in names]
+            waiting = missing(jobs, records)
+            if waiting or k == len(self.rungs) - 1:
+                return entered, waiting
+            names = self._kept(names, seed, k, records)
+            if not names:
+                return entered, []
+        return entered, []
+
+    def _pilots(self) -> list[Job]:
+        return [self.pilot()] if self.truth or self.rule == PREDICTED else []
+
+    def _kept(
+        self, names: list[str], seed: int, k: int, records: Mapping[str, Record]
+    ) -> list[str]:
+        """The trials that go on after rung k; one that diverged does not."""
+        alive = [n for n in names if held_out_loss(records[f"{n}-r{k}-s{seed}"]) is not None]
+        if not alive:
+            return []
+        theta = self._theta(records) if self.rule == PREDICTED else None
+        losses_J = [held_out_loss(records[f"{n}-r{k}-s{seed}"]) for n in alive]
+        score_J = np.array(losses_J, float)
+        if theta is not None:
+            score_J += [self.law.gain(theta, self._lr(name))[self.rungs[k] - 1] for name in alive]
+        n_kept = max(1, len(names) // self.reduction)
+        order = survivors(score_J, 1)
+        return [alive[i] for i in order[:n_kept]]
+
+    def _rests(
+        self, entered: list[list[str]], seed: int, records: Mapping[str, Record], folder: Path
+    ) -> list[Job]:
+        """The rest of every trial that was stopped and had not diverged."""
+        jobs = []
+        for k, names in enumerate(entered[:-1]):
+            for trial in set(names) - set(entered[k + 1]):
+                if held_out_loss(records[f"{trial}-r{k}-s{seed}"]) is not None:
+                    jobs.append(self.rest(trial, seed, k, folder))
+        return sorted(jobs, key=lambda job: job.name)
+
+    # -------------------------------------------------------------------------------- conclusion
+
+    def _theta(self, records: Mapping[str, Record]) -> dict[str, float] | None:
+        """The law fitted to the pilot's curve; None where the pilot left none."""
+        record = records.get(PILOT)
+        if record is None or held_out_loss(record) is None:
+            return None
+        return self.law.fit(self._curve(record), self._lr(self.pilot_trial))
+
+    def _lr(self, trial: str) -> float:
+        return float(self.trials[trial].get("optim.lr", self.lr))
+
+    def conclude(self, records: Mapping[str, Record], folder: Path) -> dict[str, Any]:
+        """Says which trial won, what it cost, and how often either rule keeps the best."""
+        theta = self._theta(records)
+        entered = {seed: self.stages(seed, records, None)[0] for seed in self.seeds}
+        last = {
+            (trial, seed): self._last(trial, seed, records)
+            for trial in self.trials
+            for seed in self.seeds
+        }
+        result: dict[str, Any] = {
+            "study": "successive_halving",
+            "rule": self.rule,
+            "rungs": self.rungs,
+            "reduction": self.reduction,
+            "tokens": self.tokens,
+            "formula": LAW.formula,
+            "parameters": theta,
+            "entered": {str(seed): stages for seed, stages in entered.items()},
+            "won": {str(seed): self._winner(last, seed, entered[seed]) for seed in self.seeds},
+            "cost": self._cost(entered),
+            "curves": self._each(last, self._curve),
+            "final": self._each(last, held_out_loss),
+            "judgement": None,
+            "jobs": [self._row(record) for _, record in sorted(records.items())],
+            "warnings": [],
+        }
+        whole = all(self._is_whole(record) for record in last.values())
+        if self.truth and whole and theta is not None:
+            result["judgement"] = self._judge(last, records, theta)
+        elif self.truth:
+            result["warnings"].append("no judgement: some trials have not been trained to the end")
+        if self._pilots() and theta is None:
+            result["warnings"].append("the pilot left no curve, so trials are ranked by early loss")
+        self.report(result, folder)
+        return result
+
+    def _each(
+        self, last: Mapping[tuple[str, int], Record | None], what: Callable[[Record | None], Any]
+    ) -> dict[str, dict[str, Any]]:
+        """Something of every trial's record, by trial and seed."""
+        return {t: {str(s): what(last[t, s]) for s in self.seeds} for t in self.trials}
+
+    def _last(self, trial: str, seed: int, records: Mapping[str, Record]) -> Record | None:
+        """The record of a trial that goes furthest."""
+        names = [f"{trial}-r{k}-s{seed}" for k in range(len(self.rungs))]
+        names.append(f"{trial}-rest-s{seed}")
+        found = [records[name] for name in names if name in records]
+        return found[-1] if found else None
+
+    def _is_whole(self, record: Record | None) -> bool:
+        """Whether a trial came to its end: of the budget, or of all learning."""
+        if record is None or not has_ended(record):
+            return False
+        return record.outcome == "diverged" or record.tokens >= self.tokens[-1]
+
+    def _winner(
+        self, last: Mapping[tuple[str, int], Record | None], seed: int, stages: list[list[str]]
+    ) -> str | None:
+        if len(stages) < len(self.rungs):
+            return None
+        known = {n: held_out_loss(last[n, seed]) for n in stages[-1]}
+        losses = {n: loss for n, loss in known.items() if loss is not None}
+        return min(losses, key=lambda n: losses[n]) if losses else None
+
+    def _cost(self, entered: Mapping[int, list[list[str]]]) -> dict[str, float]:
+        """Whole runs' worth of training, of one seed: halving, the pilot, and all trials whole."""
+        spans = np.diff([0, *self.rungs]) / self.rungs[-1]
+        per_seed = [
+            sum(len(names) * span for names, span in zip(stages, spans, strict=False))
+            for stages in entered.values()
+        ]
+        pilot = 1.0 if self.rule == PREDICTED else 0.0
+        return {"halving": float(np.mean(per_seed)), "pilot": pilot, "all": float(len(self.trials))}
+
+    def _curve(self, record: Record | None) -> list[float | None]:
+        """Held-out losses after every evaluation; None where there is none."""
+        curve = Curve() if record is None else record.eval_curve
+        pairs = zip(curve.tokens, curve.values, strict=True)
+        at = {tokens // self.each - 1: v for tokens, v in pairs if tokens % self.each == 0}
+        return [at.get(i) for i in range(len(self.tokens))]
+
+    def _judge(
+        self,
+        last: Mapping[tuple[str, int], Record | None],
+        records: Mapping[str, Record],
+        theta: Mapping[str, float],
+    ) -> dict[str, Any]:
+        """What either rule does on the curves of all trials."""
+        first = sorted(r.train_curve.values[0] for r in records.values() if r.train_curve.values)
+        cap = first[len(first) // 2]
+        loss_JSE = np.full((len(self.trials), len(self.seeds), len(self.tokens)), cap)
+        for j, trial in enumerate(self.trials):
+            for s, seed in enumerate(self.seeds):
+                for i, value in enumerate(self._curve(last[trial, seed])):
+                    if value is not None:
+                        loss_JSE[j, s, i] = min(value, cap)
+        gain_JE = np.array([self.law.gain(theta, self._lr(trial)) for trial in self.trials])
+        scores = {EARLY_LOSS: loss_JSE, PREDICTED: loss_JSE + gain_JE[:, None]}
+        n_drawn = max(self.reduction, round(len(self.trials) * DRAWN))
+        rules = judge(
+            scores,
+            loss_JSE,
+            self.rungs,
+            self.reduction,
+            n_resamples=self.method.n_resamples,
+            n_drawn=n_drawn,
+            rng=np.random.default_rng(self.method.seed),
+        )
+        truth_J = loss_JSE[:, :, -1].mean(1)
+        for rule, score_JSE in scores.items():
+            mean_JE = score_JSE.mean(1)
+            rules[rule]["agreement"] = [
+                agreement(mean_JE[:, rung - 1], truth_J) for rung in self.rungs[:-1]
+            ]
+        names = list(self.trials)
+        return {
+            "best": names[int(np.argmin(truth_J))],
+            "n_resamples": self.method.n_resamples,
+            "n_drawn": n_drawn,
+            "first_at_rung": {
+                rule: [names[int(np.argmin(score.mean(1)[:, rung - 1]))] for rung in self.rungs]
+                for rule, score in scores.items()
+            },
+            "rules": rules,
+        }
+
+    def _row(self, record: Record) -> dict[str, Any]:
+        """One line of the study's table."""
+        return {
+            "job": record.name,
+            "role": record.role,
+            "seed": record.seed,
+            "tokens": record.tokens,
+            "outcome": record.outcome,
+            "outcome_step": record.outcome_step,
+            "loss": held_out_loss(record),
+            "seconds": record.seconds,
+        }
