@@ -91,9 +91,11 @@ def unproven(root: Path) -> set[str]:
 
 
 def unaccounted(root: Path) -> list[str]:
-    """Choices that nothing uses and no README calls unproven, and those named but missing."""
+    """Choices that nothing uses and no README calls unproven, and those named so wrongly."""
     have = choices(root / "conf")
+    proven = used(root) & unproven(root)
     return [
+        *(f"{name} is called unproven, and a measured recipe uses it" for name in sorted(proven)),
         *(f"conf/{name}.yaml is used by no recipe" for name in have - used(root) - unproven(root)),
         *(f"{name} is called unproven and is not in conf" for name in unproven(root) - have),
     ]
@@ -131,6 +133,9 @@ def test_an_unused_choice_is_seen(tmp_path: Path) -> None:
     assert unaccounted(tmp_path) == []
     (tmp_path / "README.md").write_text("| `loss=z`, `loss=gone` | unproven |")
     assert unaccounted(tmp_path) == ["loss/gone is called unproven and is not in conf"]
+    (tmp_path / "README.md").write_text("| `loss=z`, `loss=ce` | unproven |")
+    said = "loss/ce is called unproven, and a measured recipe uses it"
+    assert unaccounted(tmp_path) == [said]
 
 
 # ------------------------------------------------------------------------- what constructors take
