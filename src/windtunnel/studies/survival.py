@@ -18,12 +18,12 @@ Source: ours; the fault of Sao 2026, arXiv 2603.13552, is a learning rate 1,000 
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from windtunnel.interfaces import Job, Record
+from windtunnel.studies import runs
 from windtunnel.studies.figures import means
 from windtunnel.studies.members import (
     check_counts,
@@ -193,14 +193,4 @@ def _check_variants(
             "study.fault must hold the overrides that bring the fault about, got none: give such "
             "as {schedule.factor: 1000} with schedule=spiked"
         )
-    for name, own in {**variants, "fault": fault}.items():
-        if not re.fullmatch(r"\w+", name):
-            raise ValueError(
-                f"study.variants: a name may hold letters, digits and _, since folders are called "
-                f"by it; got {name!r}: rename it"
-            )
-        for key in (key for key in OWN if key in own):
-            raise ValueError(
-                f"study.variants.{name}: {key} is set by the study for each of its jobs; leave it "
-                "out"
-            )
+    runs.check_variants({**variants, "fault": fault}, OWN)
