@@ -15,6 +15,7 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from windtunnel.report import style
+from windtunnel.report.mixtures import cells, cost
 from windtunnel.report.table import count, number, percent, show, table, warnings
 
 
@@ -60,18 +61,8 @@ def headline(result: Mapping[str, Any]) -> str:
     mean = result["arms"]["optimal"]["check"]["mean"]
     if mean is None:
         return "The best ratio was predicted and has not been tried"
-    words = [f"{name} {_less(own)}" for name, own in result["against"].items()]
+    words = [f"{name} {cost(own)}" for name, own in result["against"].items()]
     return f"Fitted ratio: {mean:.3f} nats over all languages; {', '.join(words)}"
-
-
-def _less(difference: Mapping[str, Any] | None) -> str:
-    """What a usual ratio costs beside the optimal one."""
-    if difference is None:
-        return "not tried"
-    words = f"{-difference['mean']:+.3f}"
-    if difference["low"] is None:
-        return words
-    return f"{words} [{-difference['high']:+.3f}, {-difference['low']:+.3f}]"
 
 
 def _law(name: str, own: Mapping[str, Any], result: Mapping[str, Any]) -> tuple[str, ...]:
@@ -86,20 +77,8 @@ def _law(name: str, own: Mapping[str, Any], result: Mapping[str, Any]) -> tuple[
 
 
 def _arm(name: str, result: Mapping[str, Any]) -> tuple[str, ...]:
-    own, difference = result["arms"][name], result["against"].get(name)
-    check = own["check"]
-    ends = ""
-    if difference is not None and difference["low"] is not None:
-        ends = f"{-difference['high']:+.4f} .. {-difference['low']:+.4f}"
-    most = max(own["epochs"], key=own["epochs"].__getitem__)
-    return (
-        name,
-        number(own["predicted"], 4),
-        "-" if check["mean"] is None else f"{check['mean']:.4f} ({number(check['sd'], 4)})",
-        "" if difference is None else f"{-difference['mean']:+.4f}",
-        ends,
-        f"{own['epochs'][most]:.2f} of {most}",
-    )
+    own, against = result["arms"][name], result["against"].get(name)
+    return (name, number(own["predicted"], 4), *cells(own["check"], against, own["epochs"]))
 
 
 # ----------------------------------------------------------------------------------------- figure

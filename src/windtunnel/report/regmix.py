@@ -14,6 +14,7 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from windtunnel.report import style
+from windtunnel.report.mixtures import cells, cost
 from windtunnel.report.table import count, number, percent, show, table, warnings
 
 NAMES = {
@@ -76,18 +77,8 @@ def headline(result: Mapping[str, Any]) -> str:
     chosen = result["candidates"]["chosen"]["check"]["mean"]
     if chosen is None:
         return "A mixture was chosen and has not been tried"
-    words = [f"{NAMES[name]} {_against(own)}" for name, own in result["against"].items()]
+    words = [f"{NAMES[name]} {cost(own)}" for name, own in result["against"].items()]
     return f"Chosen mixture: {chosen:.3f} nats on {result['target']}; {', '.join(words)}"
-
-
-def _against(difference: Mapping[str, Any] | None) -> str:
-    """What a rival costs beside the chosen mixture."""
-    if difference is None:
-        return "not tried"
-    words = f"{-difference['mean']:+.3f}"
-    if difference["low"] is None:
-        return words
-    return f"{words} [{-difference['high']:+.3f}, {-difference['low']:+.3f}]"
 
 
 def _regressor(name: str, own: Mapping[str, Any], result: Mapping[str, Any]) -> tuple[str, ...]:
@@ -109,21 +100,9 @@ def _mixtures(result: Mapping[str, Any]) -> list[tuple[str, ...]]:
 
 
 def _candidate(name: str, result: Mapping[str, Any]) -> tuple[str, ...]:
-    own, difference = result["candidates"][name], result["against"].get(name)
-    check = own["check"]
-    measured = "-" if check["mean"] is None else f"{check['mean']:.4f} ({number(check['sd'], 4)})"
-    ends = "" if difference is None or difference["low"] is None else (
-        f"{-difference['high']:+.4f} .. {-difference['low']:+.4f}"
-    )  # fmt: skip
-    domain = max(own["epochs"], key=own["epochs"].__getitem__)
-    return (
-        NAMES[name],
-        number(own["predicted"][result["chooser"]], 4),
-        measured,
-        "" if difference is None else f"{-difference['mean']:+.4f}",
-        ends,
-        f"{own['epochs'][domain]:.2f} of {domain}",
-    )
+    own, against = result["candidates"][name], result["against"].get(name)
+    predicted = number(own["predicted"][result["chooser"]], 4)
+    return (NAMES[name], predicted, *cells(own["check"], against, own["epochs"]))
 
 
 # ----------------------------------------------------------------------------------------- figure
