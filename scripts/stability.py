@@ -10,41 +10,34 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console, RenderableType
 
 from windtunnel.interfaces import Record
 from windtunnel.report import table
-from windtunnel.scaling.instability import (
-    ATTENTION_LOGIT,
-    GRADIENT_TO_EPS,
-    Outlook,
-    Watched,
-    at_one_step,
-    attention_logits,
-    gradients_to_eps,
-    outlooks,
-    warnings,
-)
-
-MEASURED = ((ATTENTION_LOGIT, attention_logits), (GRADIENT_TO_EPS, gradients_to_eps))
+from windtunnel.scaling.instability import MEASURED, Foreseen, Run, foresee, warnings
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Prints a table for each quantity; 1 where something would break, 2 where nothing is known."""
     given = parser().parse_args(arguments)
     try:
-        found = [(watched, *foreseen(watched, read, given)) for watched, read in MEASURED]
+        members = runs(given)
+        found = foresee(members, given.target_n)
+        if len(found) < len(MEASURED):
+            raise ValueError(
+                f"{given.folder}: expected two runs or more that measured attention logits and "
+                f"gradients at one step, got {sum(bool(run.measurements) for run in members)} of "
+                f"{len(members)}: train them with callbacks=drift"
+            )
     except ValueError as error:
         print(error, file=sys.stderr)
         return 2
     console, said = Console(), []
-    for watched, step, own in found:
-        console.print(lines(watched, step, own, given.target_n), end="\n\n")
-        said += warnings(watched, own, given.target_n)
+    for own in found:
+        console.print(lines(own, given.target_n), end="\n\n")
+        said += warnings(own.watched, own.outlooks, given.target_n)
     console.print(table.warnings(said))
     return int(bool(said))
 
@@ -60,41 +53,30 @@ def parser() -> argparse.ArgumentParser:
     return out
 
 
-def foreseen(
-    watched: Watched,
-    read: Callable[[Mapping[str, Any]], dict[int, float]],
-    given: argparse.Namespace,
-) -> tuple[int, list[Outlook]]:
-    """The step that the runs are compared at, and what is foreseen at each learning rate.
-
-    Raises:
-        ValueError: no run was measured, or they share no step.
-    """
+def runs(given: argparse.Namespace) -> list[Run]:
+    """What the jobs in the folder measured."""
     records = [Record.load(path.parent) for path in sorted(given.folder.glob("*/record.json"))]
-    measured = [(record, read(record.measurements)) for record in records]
-    measured = [(record, own) for record, own in measured if own]
-    common = at_one_step([own for _, own in measured])
-    if common is None:
-        raise ValueError(
-            f"{given.folder}: expected two runs or more that measured the {watched.name} at one "
-            f"step, got {len(measured)} of {len(records)}: train them with callbacks=drift"
+    return [
+        Run(
+            float(record.parameters[given.convention]),
+            float(record.config["optim"]["lr"]),
+            record.measurements,
         )
-    step, values = common
-    sizes = [float(record.parameters[given.convention]) for record, _ in measured]
-    rates = [float(record.config["optim"]["lr"]) for record, _ in measured]
-    return step, outlooks(watched, sizes, rates, values, given.target_n)
+        for record in records
+    ]
 
 
-def lines(watched: Watched, step: int, found: list[Outlook], target_n: float) -> RenderableType:
+def lines(found: Foreseen, target_n: float) -> RenderableType:
     """A line per learning rate."""
+    watched = found.watched
     columns = ("learning rate", "sizes", f"at N = {target_n:.3g}",
                f"{watched.warn:g} from N =", f"{watched.lost:g} from N =")  # fmt: skip
     rows = [
         (f"{own.lr:.3g}", str(own.n_sizes), f"{own.predicted:.3g}",
          table.count(own.warn_at), table.count(own.lost_at))
-        for own in found
+        for own in found.outlooks
     ]  # fmt: skip
-    return table.table(f"{watched.name}, of runs at step {step}", columns, rows)
+    return table.table(f"{watched.name}, of runs at step {found.step}", columns, rows)
 
 
 if __name__ == "__main__":

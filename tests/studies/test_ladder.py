@@ -258,3 +258,38 @@ def test_sizes_off_the_polynomial_are_warned_of(tmp_path: Path) -> None:
 def test_a_ladder_that_could_show_nothing_is_refused(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         made_ladder(**changes)
+
+
+def drifting(growth: float, rate: float = 0.01) -> Callable[[Job], dict[str, Any]]:
+    """What `callbacks=drift` leaves where the attention logit grows as a power of N."""
+
+    def changes(job: Job) -> dict[str, Any]:
+        logit = (sizes(job.overrides["model.width"])["total"] / 1e4) ** growth
+        blocks = {"0": [1.0, logit], "1": [0.5, 0.5]}
+        measured = {"attention_logits": {"steps": [0, 100], "tokens": [0, 1], "blocks": blocks}}
+        return {"measurements": measured, "config": {"optim": {"lr": rate}}}
+
+    return changes
+
+
+@pytest.mark.parametrize(("growth", "warns"), [(1.4, True), (0.2, False)])
+def test_a_target_that_would_break_is_warned_of_before_it_is_proposed(
+    growth: float, warns: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    ladder, changes = made_ladder(), drifting(growth)
+    records = {job.name: made_record(job, nearly(job), **changes(job)) for job in ladder.rungs()}
+    records["w160-s1"] = made_record(ladder.rungs()[-1], None, **changes(ladder.rungs()[-1]))
+    assert [job.role for job in ladder.propose(records, tmp_path)] == ["target"]
+    n = float(sizes(352)["total"])
+    expected = f"attention logit at learning rate 0.01 is predicted to be {(n / 1e4) ** growth:.3g}"
+    written = json.loads((tmp_path / "prediction.json").read_text())["warnings"]
+    assert any(said.startswith(expected) for said in written) == warns
+    assert (expected in caplog.text) == warns
+
+
+def test_measurements_that_cannot_be_carried_on_do_not_cost_the_prediction(tmp_path: Path) -> None:
+    ladder, changes = made_ladder(), drifting(1.0, rate=0.0)
+    records = {job.name: made_record(job, nearly(job), **changes(job)) for job in ladder.rungs()}
+    assert [job.role for job in ladder.propose(records, tmp_path)] == ["target"]
+    written = json.loads((tmp_path / "prediction.json").read_text())["warnings"]
+    assert any("nothing is said of the target's stability" in said for said in written)

@@ -43,6 +43,15 @@ GRADIENT_TO_EPS = Watched("RMS(gradient) / eps", warn=10.0, lost=1.0)
 
 
 @dataclass(frozen=True)
+class Run:
+    """What one run measured; n: its parameters, lr: its peak rate as the base model has it."""
+
+    n: float
+    lr: float
+    measurements: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
 class Outlook:
     """What is foreseen at one learning rate.
 
@@ -158,3 +167,33 @@ def at_one_step(series_M: Sequence[Mapping[int, float]]) -> tuple[int, list[floa
     """The last step that every run was measured at, and the values there; None without one."""
     common = set(series_M[0]).intersection(*series_M[1:]) if series_M else set()
     return (max(common), [own[max(common)] for own in series_M]) if common else None
+
+
+MEASURED = ((ATTENTION_LOGIT, attention_logits), (GRADIENT_TO_EPS, gradients_to_eps))
+
+
+@dataclass(frozen=True)
+class Foreseen:
+    """What runs that were compared at `step` say of a quantity, a line per learning rate."""
+
+    watched: Watched
+    step: int
+    outlooks: list[Outlook]
+
+
+def foresee(runs: Sequence[Run], target_n: float) -> list[Foreseen]:
+    """Each watched quantity carried on to `target_n`, of those that two runs or more share.
+
+    Raises:
+        ValueError: as `outlooks`.
+    """
+    found = []
+    for watched, read in MEASURED:
+        known = [(run, values) for run in runs if (values := read(run.measurements))]
+        common = at_one_step([values for _, values in known])
+        if common is not None and len(known) > 1:
+            step, values = common
+            sizes, rates = [run.n for run, _ in known], [run.lr for run, _ in known]
+            own = outlooks(watched, sizes, rates, values, target_n)
+            found.append(Foreseen(watched, step, own))
+    return found

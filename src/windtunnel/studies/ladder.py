@@ -12,6 +12,7 @@ replicates.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -35,8 +36,11 @@ from windtunnel.studies.members import (
 )
 from windtunnel.studies.method import Method
 from windtunnel.studies.noise import pooled_sd
+from windtunnel.studies.outlook import instabilities
 from windtunnel.studies.prediction import read_prediction, write_prediction
 from windtunnel.studies.size import count_at
+
+log = logging.getLogger(__name__)
 
 LEAST_RATIO = 4  # the target over the largest fitted model, in N
 
@@ -131,6 +135,12 @@ class Ladder:
         if known is not None:
             return known
         warnings = self._warnings(rows) + ([] if exact else [_inexact(target_n)])
+        ahead = instabilities(
+            [records[line["job"]] for line in usable(rows)], target_n, self.n_convention
+        )
+        for said in ahead:
+            log.warning("%s", said)  # now, while the target can still be called off
+        warnings += ahead
         before = not any(target.name in records for target in self.targets())
         if not before:
             warnings.append("the target was already trained when this prediction was written")
