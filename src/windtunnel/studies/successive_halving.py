@@ -18,7 +18,6 @@ Axes: J trials, S seeds, E evaluations.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -33,11 +32,11 @@ from windtunnel.studies.halving import (
     judge,
     survivors,
 )
+from windtunnel.studies.heats import PILOT, Heats
 from windtunnel.studies.members import check_seeds, has_ended, held_out_loss, missing
 from windtunnel.studies.method import Method
 from windtunnel.studies.pilot import LAW, Pilot
 
-PILOT, RUNG, TRUTH = "pilot", "rung", "truth"
 DRAWN = 2 / 3  # of the trials, in a resample
 LEAST_POINTS = 8  # of the pilot's curve: two per coefficient of the law
 
@@ -99,24 +98,13 @@ class SuccessiveHalving:
             )
         if rule not in RULES:
             raise ValueError(f"study.rule must be one of {', '.join(RULES)}; got {rule}")
-        rising = all(a < b for a, b in pairwise(rungs))
-        if len(rungs) < 2 or not rising or rungs[0] < 1 or rungs[-1] != evaluations:
-            raise ValueError(
-                f"study.rungs must be two numbers of evaluations or more, rising to "
-                f"budget.evaluations={evaluations}; got {list(rungs)}"
-            )
-        for name, own in trials.items():
-            if "seed" in own:
-                raise ValueError(
-                    f"study.trials.{name}: seed is set by the study for each of its jobs; leave it "
-                    "out"
-                )
-        self.trials = {name: dict(own) for name, own in trials.items()}
-        self.pilot_trial, self.rule, self.truth = pilot, rule, truth
-        self.rungs, self.reduction = list(rungs), reduction
         # A run takes its budget in whole steps and evaluations, and its schedule ends with it.
         self.each = total_tokens // (sequences * length) // evaluations * sequences * length
         self.tokens = [self.each * (i + 1) for i in range(evaluations)]
+        self.trials = {name: dict(own) for name, own in trials.items()}
+        self.heats = Heats(self.trials, list(rungs), self.tokens)
+        self.pilot_trial, self.rule, self.truth = pilot, rule, truth
+        self.rungs, self.reduction = list(rungs), reduction
         self.lr, self.method, self.report = lr, method, report
         self.law = Pilot(schedule, warmup_tokens, self.tokens, sequences * length, decay, method)
         if evaluations - self.law.first < LEAST_POINTS:
@@ -126,39 +114,11 @@ class SuccessiveHalving:
             )
         self.seeds = list(range(1, seeds + 1))
 
-    # ------------------------------------------------------------------------------------- jobs
-
-    def pilot(self) -> Job:
-        """The run that the law is fitted to."""
-        return Job(PILOT, PILOT, {**self.trials[self.pilot_trial], "seed": 0}, cost=2.0)
-
-    def rung(self, trial: str, seed: int, k: int, folder: Path | None) -> Job:
-        """A trial from rung k - 1 to rung k."""
-        tokens = self.tokens[self.rungs[k] - 1]
-        stop = {} if k == len(self.rungs) - 1 else {"callbacks.stop.tokens": tokens}
-        keep = {"callbacks.keep.tokens": [tokens]}
-        own = {**self.trials[trial], "seed": seed, **stop, **keep}
-        before = 0 if k == 0 else self.rungs[k - 1]
-        source = {} if k == 0 else self._source(trial, seed, k - 1, folder)
-        cost = (self.rungs[k] - before) / self.rungs[-1]
-        return Job(f"{trial}-r{k}-s{seed}", RUNG, {**own, **source}, cost=cost)
-
-    def rest(self, trial: str, seed: int, k: int, folder: Path | None) -> Job:
-        """A trial that was stopped at rung k, to the end."""
-        own = {**self.trials[trial], "seed": seed, **self._source(trial, seed, k, folder)}
-        cost = 1 - self.rungs[k] / self.rungs[-1]
-        return Job(f"{trial}-rest-s{seed}", TRUTH, own, cost=cost)
-
-    def _source(self, trial: str, seed: int, k: int, folder: Path | None) -> dict[str, Any]:
-        if folder is None:
-            return {}
-        place = str(folder / f"{trial}-r{k}-s{seed}")
-        tokens = self.tokens[self.rungs[k] - 1]
-        return {"branch": "checkpoint", "branch.folder": place, "branch.tokens": tokens}
-
     def plan(self) -> Sequence[Job]:
         """The pilot and the first rung; who comes further is not known."""
-        first = [self.rung(trial, seed, 0, None) for seed in self.seeds for trial in self.trials]
+        first = [
+            self.heats.rung(trial, seed, 0, None) for seed in self.seeds for trial in self.trials
+        ]
         return [*self._pilots(), *first]
 
     def propose(self, records: Mapping[str, Record], folder: Path) -> Sequence[Job]:
@@ -178,7 +138,7 @@ class SuccessiveHalving:
         names, entered = list(self.trials), []
         for k in range(len(self.rungs)):
             entered.append(names)
-            jobs = [self.rung(trial, seed, k, folder) for trial in names]
+            jobs = [self.heats.rung(trial, seed, k, folder) for trial in names]
             waiting = missing(jobs, records)
             if waiting or k == len(self.rungs) - 1:
                 return entered, waiting
@@ -188,17 +148,19 @@ class SuccessiveHalving:
         return entered, []
 
     def _pilots(self) -> list[Job]:
-        return [self.pilot()] if self.truth or self.rule == PREDICTED else []
+        return [self.heats.pilot(self.pilot_trial)] if self.truth or self.rule == PREDICTED else []
 
     def _kept(
         self, names: list[str], seed: int, k: int, records: Mapping[str, Record]
     ) -> list[str]:
         """The trials that go on after rung k; one that diverged does not."""
-        alive = [n for n in names if held_out_loss(records[f"{n}-r{k}-s{seed}"]) is not None]
+        alive = [
+            n for n in names if held_out_loss(records[self.heats.name(n, k, seed)]) is not None
+        ]
         if not alive:
             return []
         theta = self._theta(records) if self.rule == PREDICTED else None
-        losses_J = [held_out_loss(records[f"{n}-r{k}-s{seed}"]) for n in alive]
+        losses_J = [held_out_loss(records[self.heats.name(n, k, seed)]) for n in alive]
         score_J = np.array(losses_J, float)
         if theta is not None:
             score_J += [self.law.gain(theta, self._lr(name))[self.rungs[k] - 1] for name in alive]
@@ -213,8 +175,8 @@ class SuccessiveHalving:
         jobs = []
         for k, names in enumerate(entered[:-1]):
             for trial in set(names) - set(entered[k + 1]):
-                if held_out_loss(records[f"{trial}-r{k}-s{seed}"]) is not None:
-                    jobs.append(self.rest(trial, seed, k, folder))
+                if held_out_loss(records[self.heats.name(trial, k, seed)]) is not None:
+                    jobs.append(self.heats.rest(trial, seed, k, folder))
         return sorted(jobs, key=lambda job: job.name)
 
     # -------------------------------------------------------------------------------- conclusion
@@ -273,8 +235,7 @@ class SuccessiveHalving:
 
     def _last(self, trial: str, seed: int, records: Mapping[str, Record]) -> Record | None:
         """The record of a trial that goes furthest."""
-        names = [f"{trial}-r{k}-s{seed}" for k in range(len(self.rungs))]
-        names.append(f"{trial}-rest-s{seed}")
+        names = self.heats.names(trial, seed)
         found = [records[name] for name in names if name in records]
         return found[-1] if found else None
 
