@@ -20,14 +20,14 @@ STEP, TOTAL, WARMUP, EVALUATIONS = 1_000, 360_000, 20_000, 18
 SCHEDULE = partial(wsd, warmup_tokens=WARMUP, decay_fraction=0.2, final=0.0)
 LRS = {f"lr{i}": 2.0 ** (i - 12) for i in range(9)}
 METHOD = Method("least_squares", None, "profile", 0.9, 200, 0)
-THETA = {"A": 0.2, "alpha": 0.5, "C": 0.3}
+THETA = {"A": 0.2, "alpha": 0.5, "C": 0.7, "p": 0.7, "lr": LRS["lr4"]}
 BEST = "lr6"
 
 
 def made_study(**changes: Any) -> SuccessiveHalving:
     values: dict[str, Any] = {
         "trials": {name: {"optim.lr": lr} for name, lr in LRS.items()},
-        "pilot": "lr4",
+        "pilots": ["lr4", "lr7"],
         "rule": "predicted",
         "rungs": [2, 6, 18],
         "reduction": 3,
@@ -86,9 +86,9 @@ def names(batch: list[Job], seed: int = 1) -> list[str]:
 
 def test_a_third_of_the_trials_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
     study = made_study()
-    _, (pilot, first, second, third) = run(study, tmp_path)
-    assert [job.name for job in pilot] == ["pilot"]
-    assert "callbacks.stop.tokens" not in pilot[0].overrides
+    _, (pilots, first, second, third) = run(study, tmp_path)
+    assert [job.name for job in pilots] == ["pilot-lr4", "pilot-lr7"]
+    assert not any("callbacks.stop.tokens" in job.overrides for job in pilots)
     assert names(first) == [f"lr{i}-r0-s1" for i in range(9)]
     for job in first:
         assert job.overrides["callbacks.stop.tokens"] == 40_000
@@ -102,7 +102,7 @@ def test_a_third_of_the_trials_goes_on_from_its_checkpoint(tmp_path: Path) -> No
     assert job.overrides["branch.tokens"] == 40_000
     assert names(third) == ["lr6-r2-s1"]
     assert "callbacks.stop.tokens" not in third[0].overrides
-    assert [job.name for job in study.plan()] == [j.name for j in [*pilot, *first]]
+    assert [job.name for job in study.plan()] == [j.name for j in [*pilots, *first]]
 
 
 def test_the_rules_differ_where_the_end_differs(tmp_path: Path) -> None:
@@ -112,15 +112,15 @@ def test_the_rules_differ_where_the_end_differs(tmp_path: Path) -> None:
     assert predicted["won"] == {"1": BEST, "2": BEST}
     assert early["won"]["1"] != BEST
     assert batches[0][0].name == "lr0-r0-s1"  # no pilot is asked
-    assert early["parameters"] is None
+    assert early["laws"] == {}
     for name, value in THETA.items():
-        assert predicted["parameters"][name] == pytest.approx(value, rel=0.05)
+        assert predicted["laws"]["predicted"][name] == pytest.approx(value, rel=0.05)
 
 
 def test_27_trials_cost_81_instead_of_729() -> None:
     study = made_study(
         trials={f"t{i}": {"optim.lr": 2.0 ** (i / 3 - 9)} for i in range(27)},
-        pilot="t12", rungs=[1, 3, 9, 27], evaluations=27, total_tokens=540_000,
+        pilots=["t12", "t20"], rungs=[1, 3, 9, 27], evaluations=27, total_tokens=540_000,
         rule="early_loss", seeds=1,
     )  # fmt: skip
     entered = {1: [["t"] * n for n in (27, 9, 3, 1)]}
@@ -128,7 +128,7 @@ def test_27_trials_cost_81_instead_of_729() -> None:
     assert study._cost(entered)["all"] == pytest.approx(729 / 27)
 
 
-def test_the_truth_trains_the_rest_and_judges_both_rules(tmp_path: Path) -> None:
+def test_the_truth_trains_the_rest_and_judges_the_rules(tmp_path: Path) -> None:
     result, batches = run(made_study(truth=True), tmp_path)
     rests = [job for job in batches[-1] if job.role == "truth"]
     assert len(rests) == 2 * 8
@@ -146,6 +146,8 @@ def test_the_truth_trains_the_rest_and_judges_both_rules(tmp_path: Path) -> None
     assert judged["rules"]["early_loss"]["won"] < 0.5
     assert judged["rules"]["early_loss"]["regret"] > 0
     assert judged["first_at_rung"]["predicted"] == [BEST] * 3
+    assert judged["rules"]["proportional"]["won"] < 0.5  # the annealing here grows as lr^0.7
+    assert result["cost"]["pilot"] == 2
     assert judged["first_at_rung"]["early_loss"][1] != BEST
     assert result["curves"]["lr0"]["1"] == pytest.approx(truth(LRS["lr0"]))
     assert result["warnings"] == []
@@ -168,11 +170,20 @@ def test_a_seed_of_which_all_diverged_wins_nothing(tmp_path: Path) -> None:
     assert result["won"] == {"1": None}
 
 
-def test_a_lost_pilot_leaves_the_early_loss(tmp_path: Path) -> None:
-    result, _ = run(made_study(truth=True), tmp_path, lost=("pilot",))
-    assert result["parameters"] is None
-    assert "the pilot left no curve, so trials are ranked by early loss" in result["warnings"]
-    assert result["judgement"] is None
+def test_a_lost_pilot_leaves_the_rules_that_do_without(tmp_path: Path) -> None:
+    result, _ = run(made_study(truth=True), tmp_path, lost=("pilot-lr7",))
+    assert set(result["laws"]) == {"proportional"}
+    words = "the pilots left too few curves, so trials are ranked by early loss"
+    assert words in result["warnings"]
+    assert set(result["judgement"]["rules"]) == {"early_loss", "proportional"}
+
+
+def test_one_pilot_is_enough_for_the_law_as_it_stands(tmp_path: Path) -> None:
+    result, batches = run(made_study(rule="proportional"), tmp_path)
+    assert [job.name for job in batches[0]] == ["pilot-lr4"]
+    assert set(result["laws"]) == {"proportional"}
+    assert result["laws"]["proportional"]["p"] == 1
+    assert result["cost"]["pilot"] == 1
 
 
 def test_an_unfinished_study_concludes_what_it_can(tmp_path: Path) -> None:
@@ -190,13 +201,15 @@ def test_an_unfinished_study_concludes_what_it_can(tmp_path: Path) -> None:
     [
         ({"reduction": 1}, r"study\.reduction must be 2 or more"),
         ({"reduction": 10}, r"no more than there are trials, 9; got 10"),
-        ({"pilot": "x"}, r"study\.pilot must be one of study\.trials.*got x"),
-        ({"rule": "luck"}, r"study\.rule must be one of early_loss, predicted; got luck"),
+        ({"pilots": ["lr4", "x"]}, r"study\.pilots must be some of study\.trials.*got lr4, x"),
+        ({"pilots": ["lr4"]}, r"rule=predicted needs study\.pilots at 2 learning rates .* got lr4"),
+        ({"pilots": [], "rule": "proportional"}, r"at 1 learning rates or more, got none"),
+        ({"rule": "luck"}, r"study\.rule must be one of early_loss, predicted, proportional; got"),
         ({"rungs": [18]}, r"study\.rungs must be two"),
         ({"rungs": [6, 2, 18]}, r"study\.rungs must be two"),
         ({"rungs": [2, 6]}, r"rising to budget\.evaluations=18; got \[2, 6\]"),
         ({"rungs": [0, 18]}, r"study\.rungs must be two"),
-        ({"trials": {"lr4": {"seed": 1}, "b": {}, "c": {}}}, r"trials\.lr4: seed is set by"),
+        ({"trials": {"lr4": {"seed": 1}, "lr7": {}, "c": {}}}, r"trials\.lr4: seed is set by"),
         ({"warmup_tokens": 240_000}, r"budget\.evaluations must leave 8 .*which leaves? 6"),
         ({"seeds": 0}, r"study\.seeds"),
     ],

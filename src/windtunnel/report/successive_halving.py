@@ -16,7 +16,11 @@ from rich.text import Text
 from windtunnel.report import style
 from windtunnel.report.table import count, number, show, table, warnings
 
-RULES = {"early_loss": "early loss", "predicted": "predicted end"}
+RULES = {
+    "early_loss": "early loss",
+    "predicted": "predicted end",
+    "proportional": "annealing as the rate",
+}
 
 
 def report(result: dict[str, Any], folder: Path) -> None:
@@ -103,9 +107,15 @@ def figure(result: Mapping[str, Any]) -> Figure:
         drawn,
         f"Left: first seed; dashed: rungs, at which trials were ranked by "
         f"{RULES[result['rule']]}. Middle: mean over seeds, at the first rung and at the end. "
-        f"Law: {result['formula']}, fitted to one pilot run.",
+        f"Law: {result['formula']}, fitted to pilot runs{_exponent(result)}.",
     )
     return drawn
+
+
+def _exponent(result: Mapping[str, Any]) -> str:
+    """What several pilots said of the areas."""
+    law = result["laws"].get("predicted")
+    return f"; S1 and S2 as the rate to the power of {law['p']:.2f}" if law else ""
 
 
 def _draw_curves(axes: Axes, result: Mapping[str, Any]) -> None:

@@ -1,7 +1,9 @@
-"""Which trials go on: two rules by which to rank curves that are not at their end.
+"""Which trials go on: rules by which to rank curves that are not at their end.
 
-    early loss    the loss at the rung
-    predicted     the loss at the rung + what a law of its rates still expects to the end (`pilot`)
+    early loss      the loss at the rung
+    predicted       the loss at the rung + what a law of its rates still expects to the end
+                    (`pilot`), which it has learned from runs at two rates or more
+    proportional    the same from one run: the annealing to come is as the rate
 
 A rate that is twice as high has twice as much annealing before it, so a rule that does not look
 ahead does not see what the end of the schedule still gives. Of n trials the best
@@ -22,8 +24,8 @@ import numpy as np
 from numpy import ndarray
 from scipy.stats import rankdata
 
-EARLY_LOSS, PREDICTED = "early_loss", "predicted"
-RULES = (EARLY_LOSS, PREDICTED)
+EARLY_LOSS, PREDICTED, PROPORTIONAL = "early_loss", "predicted", "proportional"
+RULES = (EARLY_LOSS, PREDICTED, PROPORTIONAL)
 
 
 def survivors(score_J: ndarray, reduction: int) -> list[int]:

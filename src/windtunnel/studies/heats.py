@@ -46,8 +46,8 @@ class Heats:
         return f"{trial}-r{k}-s{seed}"
 
     def pilot(self, trial: str) -> Job:
-        """The whole run that the law is fitted to."""
-        return Job(PILOT, PILOT, {**self.trials[trial], "seed": 0}, cost=2.0)
+        """A whole run that the law is fitted to."""
+        return Job(f"pilot-{trial}", PILOT, {**self.trials[trial], "seed": 0}, cost=2.0)
 
     def rung(self, trial: str, seed: int, k: int, folder: Path | None) -> Job:
         """A trial from rung k - 1 to rung k."""

@@ -3,10 +3,10 @@
 Every trial trains to the first rung; the best of them go on from their checkpoints to the next, and
 so on to the end of the budget. All rungs are under the schedule of the whole budget, so a trial
 that goes on is the run that it would have been alone. Trials are ranked by one of the rules of
-`halving`; the law that `predicted` asks is fitted to the curve of one trial, the pilot, which is
-trained whole first.
+`halving`; the law that `predicted` asks is fitted to the curves of a few trials, the pilots, which
+are trained whole first.
 
-With `truth` the trials that were stopped are trained to the end afterwards, and how often either
+With `truth` the trials that were stopped are trained to the end afterwards, and how often each
 rule keeps the trial that is truly best is counted over resamples of trials and seeds.
 
 Source: Jamieson and Talwalkar 2016, arXiv 1502.07943; that early losses rank learning rates wrongly
@@ -27,18 +27,20 @@ from windtunnel.interfaces import Curve, Job, Record, Schedule
 from windtunnel.studies.halving import (
     EARLY_LOSS,
     PREDICTED,
+    PROPORTIONAL,
     RULES,
     agreement,
     judge,
     survivors,
 )
-from windtunnel.studies.heats import PILOT, Heats
+from windtunnel.studies.heats import Heats
 from windtunnel.studies.members import check_seeds, has_ended, held_out_loss, missing
 from windtunnel.studies.method import Method
 from windtunnel.studies.pilot import LAW, Pilot
 
 DRAWN = 2 / 3  # of the trials, in a resample
-LEAST_POINTS = 8  # of the pilot's curve: two per coefficient of the law
+LEAST_POINTS = 8  # of a pilot's curve: two per coefficient of the law
+NEEDED = {EARLY_LOSS: 0, PROPORTIONAL: 1, PREDICTED: 2}  # rates of pilots
 
 
 class SuccessiveHalving:
@@ -48,7 +50,7 @@ class SuccessiveHalving:
         self,
         *,
         trials: Mapping[str, Mapping[str, Any]],
-        pilot: str,
+        pilots: Sequence[str],
         rule: str,
         rungs: Sequence[int],
         reduction: int,
@@ -69,11 +71,11 @@ class SuccessiveHalving:
 
         Args:
             trials: overrides of every trial, by its name.
-            pilot: the trial that the law is fitted to.
-            rule: what trials are ranked by, `early_loss` or `predicted`.
+            pilots: the trials that the law is fitted to, the most usual one first.
+            rule: what trials are ranked by, `early_loss`, `predicted` or `proportional`.
             rungs: after how many evaluations trials are ranked; the last is all of them.
             reduction: of how many trials one goes on.
-            truth: train the stopped trials to the end afterwards, and judge both rules.
+            truth: train the stopped trials to the end afterwards, and judge the rules.
             schedule: multiplier of the peak rate, as every trial has it.
             lr: peak learning rate, where a trial gives no `optim.lr`.
             warmup_tokens: tokens over which the schedule warms up.
@@ -92,9 +94,10 @@ class SuccessiveHalving:
                 f"study.reduction must be 2 or more, and no more than there are trials, "
                 f"{len(trials)}; got {reduction}"
             )
-        if pilot not in trials:
+        if not set(pilots) <= set(trials):
             raise ValueError(
-                f"study.pilot must be one of study.trials, {', '.join(trials)}; got {pilot}"
+                f"study.pilots must be some of study.trials, {', '.join(trials)}; got "
+                f"{', '.join(pilots)}"
             )
         if rule not in RULES:
             raise ValueError(f"study.rule must be one of {', '.join(RULES)}; got {rule}")
@@ -103,7 +106,7 @@ class SuccessiveHalving:
         self.tokens = [self.each * (i + 1) for i in range(evaluations)]
         self.trials = {name: dict(own) for name, own in trials.items()}
         self.heats = Heats(self.trials, list(rungs), self.tokens)
-        self.pilot_trial, self.rule, self.truth = pilot, rule, truth
+        self.pilots, self.rule, self.truth = list(pilots), rule, truth
         self.rungs, self.reduction = list(rungs), reduction
         self.lr, self.method, self.report = lr, method, report
         self.law = Pilot(schedule, warmup_tokens, self.tokens, sequences * length, decay, method)
@@ -112,17 +115,24 @@ class SuccessiveHalving:
                 f"budget.evaluations must leave {LEAST_POINTS} points of a curve after the warm-up;"
                 f" got {evaluations}, which leave {evaluations - self.law.first}: raise it"
             )
+        n_rates = len({self._lr(name) for name in pilots})
+        if n_rates < NEEDED[rule]:
+            raise ValueError(
+                f"study.rule={rule} needs study.pilots at {NEEDED[rule]} learning rates or more, "
+                f"got {', '.join(pilots) or 'none'}: name more of study.trials"
+            )
         self.seeds = list(range(1, seeds + 1))
+        self._fitted: dict[Any, dict[str, float]] = {}
 
     def plan(self) -> Sequence[Job]:
-        """The pilot and the first rung; who comes further is not known."""
+        """The pilots and the first rung; who comes further is not known."""
         first = [
             self.heats.rung(trial, seed, 0, None) for seed in self.seeds for trial in self.trials
         ]
         return [*self._pilots(), *first]
 
     def propose(self, records: Mapping[str, Record], folder: Path) -> Sequence[Job]:
-        """The pilot; rung after rung for every seed; then what the truth still needs."""
+        """The pilots; rung after rung for every seed; then what the truth still needs."""
         if waiting := missing(self._pilots(), records):
             return waiting
         jobs: list[Job] = []
@@ -148,7 +158,10 @@ class SuccessiveHalving:
         return entered, []
 
     def _pilots(self) -> list[Job]:
-        return [self.heats.pilot(self.pilot_trial)] if self.truth or self.rule == PREDICTED else []
+        """Those that are trained: all for the truth, or as many as the rule needs."""
+        names = self.pilots if self.truth or self.rule == PREDICTED else self.pilots[:1]
+        asked = self.truth or self.rule != EARLY_LOSS
+        return [self.heats.pilot(name) for name in names] if asked else []
 
     def _kept(
         self, names: list[str], seed: int, k: int, records: Mapping[str, Record]
@@ -159,7 +172,7 @@ class SuccessiveHalving:
         ]
         if not alive:
             return []
-        theta = self._theta(records) if self.rule == PREDICTED else None
+        theta = self._laws(records).get(self.rule)
         losses_J = [held_out_loss(records[self.heats.name(n, k, seed)]) for n in alive]
         score_J = np.array(losses_J, float)
         if theta is not None:
@@ -181,19 +194,29 @@ class SuccessiveHalving:
 
     # -------------------------------------------------------------------------------- conclusion
 
-    def _theta(self, records: Mapping[str, Record]) -> dict[str, float] | None:
-        """The law fitted to the pilot's curve; None where the pilot left none."""
-        record = records.get(PILOT)
-        if record is None or held_out_loss(record) is None:
-            return None
-        return self.law.fit(self._curve(record), self._lr(self.pilot_trial))
+    def _laws(self, records: Mapping[str, Record]) -> dict[str, dict[str, float]]:
+        """The law as each rule has it; none for a rule whose pilots left too few curves."""
+        curves = {}
+        for name, job in zip(self.pilots, self._pilots(), strict=False):
+            if held_out_loss(record := records.get(job.name)) is not None:
+                curves.setdefault(self._lr(name), self._curve(record))
+        first = self._lr(self.pilots[0]) if self.pilots else None
+        given = {PREDICTED: curves, PROPORTIONAL: {first: curves[first]} if first in curves else {}}
+        return {rule: self._fit(own) for rule, own in given.items() if len(own) >= NEEDED[rule]}
+
+    def _fit(self, curves: Mapping[float, Sequence[float | None]]) -> dict[str, float]:
+        """A law fitted once."""
+        key = tuple((lr, tuple(curve)) for lr, curve in curves.items())
+        if key not in self._fitted:
+            self._fitted[key] = self.law.fit(curves)
+        return self._fitted[key]
 
     def _lr(self, trial: str) -> float:
         return float(self.trials[trial].get("optim.lr", self.lr))
 
     def conclude(self, records: Mapping[str, Record], folder: Path) -> dict[str, Any]:
-        """Says which trial won, what it cost, and how often either rule keeps the best."""
-        theta = self._theta(records)
+        """Says which trial won, what it cost, and how often each rule keeps the best."""
+        laws = self._laws(records)
         entered = {seed: self.stages(seed, records, None)[0] for seed in self.seeds}
         last = {
             (trial, seed): self._last(trial, seed, records)
@@ -207,7 +230,7 @@ class SuccessiveHalving:
             "reduction": self.reduction,
             "tokens": self.tokens,
             "formula": LAW.formula,
-            "parameters": theta,
+            "laws": laws,
             "entered": {str(seed): stages for seed, stages in entered.items()},
             "won": {str(seed): self._winner(last, seed, entered[seed]) for seed in self.seeds},
             "cost": self._cost(entered),
@@ -218,12 +241,14 @@ class SuccessiveHalving:
             "warnings": [],
         }
         whole = all(self._is_whole(record) for record in last.values())
-        if self.truth and whole and theta is not None:
-            result["judgement"] = self._judge(last, records, theta)
+        if self.truth and whole:
+            result["judgement"] = self._judge(last, records, laws)
         elif self.truth:
             result["warnings"].append("no judgement: some trials have not been trained to the end")
-        if self._pilots() and theta is None:
-            result["warnings"].append("the pilot left no curve, so trials are ranked by early loss")
+        if NEEDED[self.rule] and self.rule not in laws:
+            result["warnings"].append(
+                "the pilots left too few curves, so trials are ranked by early loss"
+            )
         self.report(result, folder)
         return result
 
@@ -255,13 +280,13 @@ class SuccessiveHalving:
         return min(losses, key=lambda n: losses[n]) if losses else None
 
     def _cost(self, entered: Mapping[int, list[list[str]]]) -> dict[str, float]:
-        """Whole runs' worth of training, of one seed: halving, the pilot, and all trials whole."""
+        """Whole runs' worth of training, of one seed: halving, the pilots, and all trials whole."""
         spans = np.diff([0, *self.rungs]) / self.rungs[-1]
         per_seed = [
             sum(len(names) * span for names, span in zip(stages, spans, strict=False))
             for stages in entered.values()
         ]
-        pilot = 1.0 if self.rule == PREDICTED else 0.0
+        pilot = float(min(NEEDED[self.rule], 1) and len(self._pilots()))
         return {"halving": float(np.mean(per_seed)), "pilot": pilot, "all": float(len(self.trials))}
 
     def _curve(self, record: Record | None) -> list[float | None]:
@@ -275,9 +300,9 @@ class SuccessiveHalving:
         self,
         last: Mapping[tuple[str, int], Record | None],
         records: Mapping[str, Record],
-        theta: Mapping[str, float],
+        laws: Mapping[str, Mapping[str, float]],
     ) -> dict[str, Any]:
-        """What either rule does on the curves of all trials."""
+        """What each rule does on the curves of all trials."""
         first = sorted(r.train_curve.values[0] for r in records.values() if r.train_curve.values)
         cap = first[len(first) // 2]
         loss_JSE = np.full((len(self.trials), len(self.seeds), len(self.tokens)), cap)
@@ -286,8 +311,10 @@ class SuccessiveHalving:
                 for i, value in enumerate(self._curve(last[trial, seed])):
                     if value is not None:
                         loss_JSE[j, s, i] = min(value, cap)
-        gain_JE = np.array([self.law.gain(theta, self._lr(trial)) for trial in self.trials])
-        scores = {EARLY_LOSS: loss_JSE, PREDICTED: loss_JSE + gain_JE[:, None]}
+        scores = {EARLY_LOSS: loss_JSE}
+        for rule, theta in laws.items():
+            gain_JE = np.array([self.law.gain(theta, self._lr(trial)) for trial in self.trials])
+            scores[rule] = loss_JSE + gain_JE[:, None]
         n_drawn = max(self.reduction, round(len(self.trials) * DRAWN))
         rules = judge(
             scores,
