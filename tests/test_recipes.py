@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
+import sysconfig
 from pathlib import Path
 
 import pytest
 
-from windtunnel.config import RECIPES, compose, job_digest, study_digest
+from windtunnel import guards
+from windtunnel.config import RECIPES, compose, job_digest, plain, study_digest
 
 NAMES = sorted(path.parent.name for path in RECIPES.glob("*/recipe.yaml"))
 
@@ -17,11 +20,29 @@ def test_there_are_recipes() -> None:
     assert {"quickstart", "mu_scaling", "mu_transfer", "coordinate_check"} <= set(NAMES)
 
 
+@pytest.fixture(scope="session")
+def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A few files of the standard library, with all of its domains that recipes name."""
+    folder, whole = tmp_path_factory.mktemp("library"), Path(sysconfig.get_paths()["stdlib"])
+    for name in ("email", "json", "logging", "pydoc_data"):
+        shutil.copytree(whole / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(whole / "unittest", folder / "test")
+    for file in whole.glob("[a-d]*.py"):
+        shutil.copy(file, folder)
+    return folder
+
+
 @pytest.mark.parametrize("name", NAMES)
-def test_smoke(tmp_path: Path, name: str) -> None:
+def test_smoke(tmp_path: Path, name: str, library: Path) -> None:
     from windtunnel.run import run
 
+    sources = [
+        key.removesuffix("_target_")
+        for key, value in guards.leaves(plain(compose(name)))
+        if key.startswith("data.") and str(value).endswith("StandardLibrary")
+    ]
     small = [
+        *(f"{source}folder={library}" for source in sources),
         f"paths.outputs={tmp_path}",
         "budget.evaluations=1",
         "data.eval_tokens=2000",
