@@ -87,7 +87,7 @@ def figure(result: Mapping[str, Any]) -> Figure:
                 axes.set_title(f"Width {width}")
             _draw_sizes(last, own["widths"], look)
         panels[0].set_ylabel("held-out loss in nats per token")
-        panels[0].legend(loc="upper left")
+        panels[0].legend(loc="upper center")
         last.set_title("Sensitivity")
         last.set_xlabel("width")
         last.set_ylabel("nats")
