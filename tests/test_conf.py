@@ -50,10 +50,14 @@ def chosen_by(defaults: list[Any], group: str) -> Iterator[str]:
                     yield f"{place.strip('/')}/{option}".strip("/")
 
 
+ARMS = ("variants", "orders", "schedules", "interventions", "trials")  # of a study
+
+
 def compared(values: dict[str, Any]) -> list[str]:
-    """What the variants of a recipe's study choose, as `group/option`."""
-    variants = (values.get("study") or {}).get("variants") or {}
-    return [f"{key}/{value}" for own in variants.values() for key, value in own.items()]
+    """What the designs that a recipe's study compares choose, as `group/option`."""
+    study = values.get("study") or {}
+    designs = [own for key in ARMS for own in (study.get(key) or {}).values()]
+    return [f"{key}/{value}" for own in designs for key, value in own.items()]
 
 
 UNMEASURED = "**Not measured yet.**"  # in the README of a recipe that has no results.json

@@ -12,8 +12,9 @@ def test_the_report_says_what_decay_takes_and_what_is_best(tmp_path: Path) -> No
     assert (tmp_path / "figure.png").read_bytes().startswith(b"\x89PNG")
     written = (tmp_path / "table.txt").read_text()
     said = headline(result)
-    assert said.startswith("linear takes +0.1")
-    assert said.endswith("of what ascending gains (average)")
+    assert said.startswith("ascending gains 0.")
+    assert "nats under constant; linear takes +0.1" in said
+    assert said.endswith("from it (average)")
     first = next(line for line in written.splitlines() if line.startswith(("uniform", "asc")))
     assert first.startswith("ascending, constant, average ")
     for words in ("Gained over uniform", "Taken of the gain under constant", "edge", "-6.64"):

@@ -63,11 +63,18 @@ def headline(result: Mapping[str, Any]) -> str:
     if not known:
         return "Undecided: no order was trained under two schedules"
     found = max(known, key=lambda line: abs(line["difference"]["mean"]))
-    own = found["difference"]
+    order, average, own = found["order"], found["average"], found["difference"]
+    gained = next(
+        line["difference"]["mean"]
+        for line in result["gains"]
+        if (line["order"], line["schedule"], line["average"])
+        == (order, result["constant"], average)
+    )
     ends = "" if own["low"] is None else f" [{own['low']:+.3f}, {own['high']:+.3f}]"
+    verb = "gains" if gained > 0 else "loses"
     return (
-        f"{found['schedule']} takes {own['mean']:+.3f}{ends} nats of what {found['order']} gains "
-        f"({AVERAGES[found['average']]})"
+        f"{order} {verb} {abs(gained):.3f} nats under {result['constant']}; {found['schedule']} "
+        f"takes {own['mean']:+.3f}{ends} from it ({AVERAGES[average]})"
     )
 
 
