@@ -10,7 +10,7 @@ import pytest
 from tests.made import made_record, made_records
 from tests.studies.test_ladder import made_ladder, noisy, run
 from windtunnel.interfaces import Job
-from windtunnel.report.results import publish, rounded
+from windtunnel.report.results import of_jobs, publish, rounded
 
 
 def made_study(folder: Path) -> dict[str, Any]:
@@ -69,6 +69,19 @@ def test_a_diverged_job_has_no_mean(tmp_path: Path) -> None:
     written = json.loads(publish(tmp_path, [tmp_path], {}).read_text())
     assert written["measured"]["loss"] == {"mean": None, "sd": None}
     assert written["jobs"][0]["outcome"] == "diverged"
+
+
+def test_scores_are_published_without_the_place_of_their_files(tmp_path: Path) -> None:
+    column = {"mean": 0.123456789, "domains": {"prose": 0.5}}
+    scores = {"files": ["/home/me/x.parquet"], "n_documents": 7, "columns": {"length": column}}
+    job = Job("", "", {"model.width": 64, "seed": 1})
+    made_record(job, None, task="score", measurements={"score": scores}).save(tmp_path)
+    found = of_jobs([tmp_path])["measured"]
+    assert found["n_documents"] == 7
+    assert found["columns"]["length"] == {"mean": 0.123457, "domains": {"prose": 0.5}}
+    assert found["seconds"] > 0
+    assert "loss" not in found
+    assert "files" not in found
 
 
 def test_numbers_are_short_and_json() -> None:

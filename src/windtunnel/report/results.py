@@ -46,6 +46,8 @@ def of_study(folder: Path) -> dict[str, Any]:
 def of_jobs(folders: Sequence[Path]) -> dict[str, Any]:
     """What the seeds of a single job measured: mean and standard deviation, and each seed's."""
     records = [Record.load(folder) for folder in folders]
+    if records[0].task == "score":
+        return _of_scores(records[0])
     lines = [
         {
             "seed": record.seed,
@@ -67,6 +69,13 @@ def of_jobs(folders: Sequence[Path]) -> dict[str, Any]:
         "jobs": rounded(lines),
         **_made_with(records[0]),
     }
+
+
+def _of_scores(record: Record) -> dict[str, Any]:
+    """What a job measured that gave documents scores; its files are nobody else's."""
+    scores = {key: value for key, value in record.measurements["score"].items() if key != "files"}
+    job = {"seconds": record.seconds, "peak_memory_bytes": record.peak_memory_bytes}
+    return {"seeds": 1, "measured": rounded(scores | job), **_made_with(record)}
 
 
 def publish(recipe: Path, folders: Sequence[Path], about: Mapping[str, Any]) -> Path:
