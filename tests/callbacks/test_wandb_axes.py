@@ -3,6 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import lightning as L
 import pytest
 from lightning.pytorch.loggers import WandbLogger
 
@@ -11,6 +12,13 @@ from windtunnel.callbacks.scaling_log import ScalingLog
 from windtunnel.callbacks.wandb_axes import WandbAxes
 
 pytestmark = QUIET
+
+
+class Averaged(L.Callback):
+    """Logs as an average of the weights does."""
+
+    def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        pl_module.log("eval_averaged/loss", 1.0)
 
 
 class Run:
@@ -31,7 +39,7 @@ class Run:
 def test_each_metric_has_its_axis_by_name(tmp_path: Path) -> None:
     facts, run = make_facts(tmp_path), Run()
     trainer = make_trainer(
-        [ScalingLog(facts), WandbAxes(facts, flops="palm")],
+        [ScalingLog(facts), Averaged(), WandbAxes(facts, flops="palm")],
         logger=WandbLogger(experiment=run, save_dir=tmp_path),
         enable_checkpointing=False,
     )
@@ -44,6 +52,7 @@ def test_each_metric_has_its_axis_by_name(tmp_path: Path) -> None:
         "train/loss": tokens,
         "train/grad_norm": tokens,
         "eval/loss": flops,
+        "eval_averaged/loss": flops,
     }
 
 

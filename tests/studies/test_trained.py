@@ -57,8 +57,9 @@ def test_a_trial_that_goes_on_is_the_run_that_it_would_have_been(
         "study=successive_halving",
         "callbacks=stop_at",
         "schedule=wsd",
-        "study.trials={" + ",".join(f"{n}:{own}" for n, own in trials.items()) + "}",
-        "study.pilot=t1",
+        "+study.trials={" + ",".join(f"{n}:{own}" for n, own in trials.items()) + "}",
+        "study.rule=predicted",
+        "study.pilots=[t1,t2]",
         "study.reduction=2",
         "study.rungs=[2,5,10]",
         "study.truth=true",
@@ -68,7 +69,7 @@ def test_a_trial_that_goes_on_is_the_run_that_it_would_have_been(
     assert result["missing"] == []
     assert [len(names) for names in result["entered"]["1"]] == [3, 1, 1]
     assert all(None not in own["1"] for own in result["curves"].values())
-    assert set(result["judgement"]["rules"]) == {"early_loss", "predicted"}
+    assert set(result["judgement"]["rules"]) == {"early_loss", "predicted", "proportional"}
     best = result["won"]["1"]
     whole = settings(corpus, tmp_path, "schedule=wsd", "budget.evaluations=10", "seed=1",
                      f"optim.lr={(0.001, 0.01, 0.03)[int(best[1])]}")  # fmt: skip

@@ -30,7 +30,9 @@ class WandbAxes(L.Callback):
                 f"callbacks.wandb_axes.flops: expected one of {known}, got {flops!r}: set it to a "
                 "counting convention of model/count.py"
             )
-        self.axes = {"train/": TOKENS, "throughput/": TOKENS, "eval/": f"{FLOPS}/{flops}"}
+        compute = f"{FLOPS}/{flops}"
+        self.axes = {"train/": TOKENS, "throughput/": TOKENS, "eval/": compute,
+                     "eval_averaged/": compute}  # fmt: skip
         self._runs: list[Any] = []
         self._defined: set[str] = set()
 
