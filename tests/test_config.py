@@ -199,6 +199,11 @@ def test_a_bad_config_gives_no_folder_its_name(rooms: dict[str, Path]) -> None:
         ("Could not override 'recipe'.", ["recipe=x"], r"^Could not override 'recipe'\.$"),
         ("Could not override 'optm'.", ["optm=x", "optim=none"], r"^Could not override 'optm'\.$"),
         ("anything else", ["optm=x"], "^anything else$"),
+        (
+            "Could not override 'study.old'.",
+            ["study.old={a: 1}"],
+            r"to replace it, give '~study\.old' '\+study\.old=\{a: 1\}'$",
+        ),
     ],
 )
 def test_a_key_that_does_not_exist_is_answered_with_those_that_do(

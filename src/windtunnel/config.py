@@ -221,6 +221,13 @@ def explained(error: BaseException, arguments: Iterable[str], *, conf: Path = CO
     if found is None or found[1] == "recipe":
         return str(error)
     wrong = found[1]
+    for word in arguments:
+        key, _, value = word.partition("=")
+        if key == wrong and value.startswith("{"):
+            return (
+                f"{word}: a mapping on the command line is laid over the one in the config, and "
+                f"cannot bring new keys; to replace it, give '~{key}' '+{key}={value}'"
+            )
     rest = [word for word in arguments if "=" in word and not word.startswith("-")]
     rest = [word for word in rest if _parse(word)[0] != wrong and _parse(word)[1] is not None]
     try:
