@@ -21,6 +21,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy import ndarray
@@ -75,15 +76,16 @@ class Pilot:
             x = {"S1": S1_E[places], "S2": S2_E[places]}
             theta = dict(self.method.fit(LAW, x, loss_P).parameters)
             return {name: theta[name] for name in ("A", "alpha", "C")} | {"p": 1.0, "lr": lr}
-        p, log_alpha = brute(
-            lambda place: self._solved(curves, *place)[0],
+        place: Any = brute(
+            lambda tried: self._solved(curves, *tried)[0],
             (EXPONENTS, LOG_ALPHAS),
             Ns=STARTS,
             finish=fmin,
             disp=False,
         )
+        p, log_alpha = (float(value) for value in place)
         _, (A, C) = self._solved(curves, p, log_alpha)
-        return {"A": A, "alpha": math.exp(log_alpha), "C": C, "p": float(p), "lr": lr}
+        return {"A": A, "alpha": math.exp(log_alpha), "C": C, "p": p, "lr": lr}
 
     def _points(self, curve: Sequence[float | None]) -> tuple[list[int], ndarray]:
         """Places and losses [P] of a curve after the warm-up."""
