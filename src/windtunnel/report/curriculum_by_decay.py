@@ -140,7 +140,7 @@ def _draw_interactions(axes: Axes, result: Mapping[str, Any], colours: Mapping[s
         axes.bar(place, line["difference"]["mean"], color=colour, alpha=alpha)
         axes.plot([place] * len(values), values, "o", color=colour, markersize=4)
     labels = [f"{x['order']}\n{x['schedule']}\n{AVERAGES[x['average']]}" for x in known]
-    axes.set_xticks(range(len(known)), labels, fontsize=min(7, 44 / len(known)))
+    axes.set_xticks(range(len(known)), labels, fontsize=min(7, 44 / max(1, len(known))))
     axes.axhline(0, color=style.MUTED, linewidth=0.8)
     axes.set_title(f"Taken of the gain under {result['constant']}")
     axes.set_ylabel("nats per token")
