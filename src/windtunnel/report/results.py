@@ -1,7 +1,8 @@
 """The numbers that a recipe's README quotes, as measured: `results.json`.
 
 They come from a study's `study.json`, or from the records of a single job's seeds, and carry the
-digest of the config that gave them. What only a figure needs is left out; floats keep six digits.
+digest of the config that gave them. What only a figure needs and paths are left out; floats keep
+six digits.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Any
 
 from windtunnel.interfaces import Record
 
-BULKY = ("band", "sizes")  # what a figure draws
+LEFT_OUT = ("band", "sizes", "files")  # what a figure draws, and paths of one machine
 PER_JOB = ("job", "role", "width", "seed", "lr", "budget", "n", "loss", "seconds", "outcome")
 DIGITS = 6
 
@@ -72,8 +73,8 @@ def of_jobs(folders: Sequence[Path]) -> dict[str, Any]:
 
 
 def _of_scores(record: Record) -> dict[str, Any]:
-    """What a job measured that gave documents scores; its files are nobody else's."""
-    scores = {key: value for key, value in record.measurements["score"].items() if key != "files"}
+    """What a job measured that gave documents scores."""
+    scores = record.measurements["score"]
     job = {"seconds": record.seconds, "peak_memory_bytes": record.peak_memory_bytes}
     return {"seeds": 1, "measured": rounded(scores | job), **_made_with(record)}
 
@@ -107,9 +108,9 @@ def publish(recipe: Path, folders: Sequence[Path], about: Mapping[str, Any]) -> 
 
 
 def rounded(value: Any) -> Any:
-    """The same values without what only a figure needs, floats to six digits."""
+    """The same values without what nobody else can use, floats to six digits."""
     if isinstance(value, dict):
-        return {key: rounded(item) for key, item in value.items() if key not in BULKY}
+        return {key: rounded(item) for key, item in value.items() if key not in LEFT_OUT}
     if isinstance(value, list):
         return [rounded(item) for item in value]
     if isinstance(value, float):
