@@ -105,6 +105,13 @@ def test_a_third_of_the_trials_goes_on_from_its_checkpoint(tmp_path: Path) -> No
     assert [job.name for job in study.plan()] == [j.name for j in [*pilots, *first]]
 
 
+def test_a_trial_that_was_stopped_has_no_loss_at_the_end(tmp_path: Path) -> None:
+    result, _ = run(made_study(), tmp_path)
+    assert result["final"]["lr6"]["1"] == pytest.approx(truth(LRS["lr6"])[-1])
+    assert result["final"]["lr0"] == {"1": None, "2": None}
+    assert result["curves"]["lr0"]["1"][1] is not None
+
+
 def test_the_rules_differ_where_the_end_differs(tmp_path: Path) -> None:
     """By early loss a rate that is still at its peak looks worse than it will be."""
     predicted, _ = run(made_study(), tmp_path)

@@ -235,7 +235,7 @@ class SuccessiveHalving:
             "won": {str(seed): self._winner(last, seed, entered[seed]) for seed in self.seeds},
             "cost": self._cost(entered),
             "curves": self._each(last, self._curve),
-            "final": self._each(last, held_out_loss),
+            "final": self._each(last, self._final),
             "judgement": None,
             "jobs": [self._row(record) for _, record in sorted(records.items())],
             "warnings": [],
@@ -269,6 +269,10 @@ class SuccessiveHalving:
         if record is None or not has_ended(record):
             return False
         return record.outcome == "diverged" or record.tokens >= self.tokens[-1]
+
+    def _final(self, record: Record | None) -> float | None:
+        """A trial's loss at the end of the budget; None where it was stopped before."""
+        return held_out_loss(record) if self._is_whole(record) else None
 
     def _winner(
         self, last: Mapping[tuple[str, int], Record | None], seed: int, stages: list[list[str]]
