@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from windtunnel.data.hop import Hop
 from windtunnel.data.perturb import (
     KINDS,
     EvenOdd,
@@ -29,7 +30,7 @@ from windtunnel.data.perturb import (
 )
 
 R = 99
-EVERY: list[Any] = [
+ON_TOKENS: list[Any] = [
     Unchanged(),
     Shuffle(0),
     ShuffleDeterministic(21),
@@ -39,6 +40,7 @@ EVERY: list[Any] = [
     ReversePartial(21),
     ReverseFull(21),
 ]
+EVERY = [*ON_TOKENS, Hop(singular={"is": "be"}, plural={}, distance=4, unit="tokens")]
 
 
 def of(perturbation: Perturbation, n: int, key: tuple[int, ...] = (7, 0)) -> list[int]:
@@ -116,7 +118,7 @@ def test_markers_come_everywhere() -> None:
 @settings(deadline=None, max_examples=40)
 @given(st.integers(2, 60))
 def test_tokens_are_kept(n: int) -> None:
-    for perturbation in EVERY:
+    for perturbation in ON_TOKENS:
         markers = [R] * perturbation.n_markers
         assert sorted(of(perturbation, n)) == [*range(n), *markers]
     assert of(Unchanged(), n) == list(range(n))

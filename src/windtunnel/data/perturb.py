@@ -7,12 +7,12 @@
 - `EvenOdd`: the tokens at even places from 0 on, then those at odd ones.
 - `ReverseControl`: a marker R at a random place; `ReversePartial` then reverses what follows R, and
   `ReverseFull` the whole sentence, R with it.
+- `data.hop.Hop`: the number of a verb in a marker some way behind it.
 
 Source: Kallini et al. 2024, arXiv 2401.06416, section 3 and its code, whose orders these are.
 Deviation: where theirs draws from one generator that runs through the corpus, a sentence here has
 a generator of its own, keyed by the seed, its document and its number in it, so that a sentence
-comes out the same whatever is read before it. Their *Hop languages need a morphological tagger and
-are left out.
+comes out the same whatever is read before it.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy import ndarray
 
+from windtunnel.data.hop import Hop
+
 
 class Perturbation(Protocol):
     """One impossible language, or the possible one beside it.
@@ -35,11 +37,15 @@ class Perturbation(Protocol):
     @property
     def n_markers(self) -> int: ...
 
+    def cut(self, sentence: str) -> Sequence[str | int]:
+        """Pieces of text, and numbers of markers between them; none leaves the sentence out."""
+        ...
+
     def __call__(self, ids: ndarray, marker: int, key: Sequence[int]) -> ndarray:
         """The sentence in this language.
 
-        ids: its token ids [n]. marker: the first id that the tokenizer itself does not use. key:
-        what tells the sentence from all others.
+        ids: its token ids [n], with the markers that it was cut with. marker: the first id that
+        the tokenizer itself does not use. key: what tells the sentence from all others.
         """
         ...
 
@@ -73,8 +79,16 @@ def reverse_partial(ids: ndarray, marker: int, place: int) -> ndarray:
     return np.concatenate([marked(ids[:place], marker, place), ids[place:][::-1]])
 
 
+class OnTokens:
+    """A rule that needs no text."""
+
+    def cut(self, sentence: str) -> Sequence[str | int]:
+        """All of it in one piece."""
+        return [sentence]
+
+
 @dataclass(frozen=True)
-class Unchanged:
+class Unchanged(OnTokens):
     """The language as it is."""
 
     n_markers = 0
@@ -84,7 +98,7 @@ class Unchanged:
 
 
 @dataclass(frozen=True)
-class Shuffle:
+class Shuffle(OnTokens):
     """No order at all."""
 
     seed: int
@@ -95,7 +109,7 @@ class Shuffle:
 
 
 @dataclass(frozen=True)
-class ShuffleDeterministic:
+class ShuffleDeterministic(OnTokens):
     """An order for each length."""
 
     seed: int
@@ -105,7 +119,7 @@ class ShuffleDeterministic:
         return ids[order(len(ids), self.seed)]
 
 
-class ShuffleLocal:
+class ShuffleLocal(OnTokens):
     """An order within each stretch of `window` tokens."""
 
     n_markers = 0
@@ -123,7 +137,7 @@ class ShuffleLocal:
 
 
 @dataclass(frozen=True)
-class EvenOdd:
+class EvenOdd(OnTokens):
     """Even places first."""
 
     n_markers = 0
@@ -133,7 +147,7 @@ class EvenOdd:
 
 
 @dataclass(frozen=True)
-class ReverseControl:
+class ReverseControl(OnTokens):
     """A marker that nothing follows from."""
 
     seed: int
@@ -165,7 +179,7 @@ class ReverseFull(ReverseControl):
 
 KINDS = (
     Unchanged, Shuffle, ShuffleDeterministic, ShuffleLocal, EvenOdd, ReverseControl,
-    ReversePartial, ReverseFull,
+    ReversePartial, ReverseFull, Hop,
 )  # fmt: skip
 
 

@@ -1,10 +1,11 @@
-"""A tokenizer whose tokens are reordered within every sentence, as `data.perturb` says.
+"""A tokenizer whose tokens are reordered or marked within every sentence, as `data.perturb` says.
 
 A text becomes its sentences, each followed by a line break that stays where it is. A sentence is a
 line, or a piece of one that ends in a full stop, question mark or exclamation mark; white space
 around it is dropped, as are sentences of fewer than 2 or more than 350 tokens, in every language
 alike, so that all of them hold the same sentences. The vocabulary is the inner tokenizer's, which
-is trained on the text as it was, and after it the markers.
+is trained on the text as it was, and after it the markers. A rule may cut a sentence into pieces of
+text that are encoded each on its own, or leave it out.
 Source: the limits are those of Kallini et al. 2024, arXiv 2401.06416, appendix, for shuffles.
 """
 
@@ -12,8 +13,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Sequence
-from itertools import islice
+from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ _END = re.compile(r"\s*\n\s*|(?<=[.!?])\s+|(?<=[。！？])")
 
 
 class PerturbedTokenizer:
-    """Encodes text sentence by sentence, in another order."""
+    """Encodes text sentence by sentence, in another order or with markers."""
 
     def __init__(self, inner: Tokenizer, perturbation: Perturbation) -> None:
         self._inner, self._perturbation = inner, perturbation
@@ -41,19 +42,29 @@ class PerturbedTokenizer:
 
     def encode(self, texts: Sequence[str]) -> list[ndarray]:
         """Ids of each text; one without a sentence gives none."""
-        cut = [sentences(text) for text in texts]
+        cut = [[self._perturbation.cut(one) for one in sentences(text)] for text in texts]
         (line_break,) = self._inner.encode(["\n"])
-        encoded = iter(self._inner.encode([sentence for own in cut for sentence in own]))
+        pieces = chain.from_iterable(chain.from_iterable(cut))
+        encoded = iter(self._inner.encode([piece for piece in pieces if isinstance(piece, str)]))
         found = []
         for text, own in zip(texts, cut, strict=True):
             document = int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest())
-            pieces = [np.zeros(0, np.int32)]
-            for number, ids in enumerate(islice(encoded, len(own))):
-                if FEWEST <= len(ids) <= MOST:
-                    perturbed = self._perturbation(ids, self._marker, (document, number))
-                    pieces += [perturbed, line_break]
-            found.append(np.concatenate(pieces).astype(np.int32))
+            kept = [np.zeros(0, np.int32)]
+            for number, sentence in enumerate(own):
+                ids = self._joined(sentence, encoded)
+                if FEWEST <= (ids < self._marker).sum() <= MOST:
+                    kept += [self._perturbation(ids, self._marker, (document, number)), line_break]
+            found.append(np.concatenate(kept).astype(np.int32))
         return found
+
+    def _joined(self, pieces: Sequence[str | int], encoded: Iterator[ndarray]) -> ndarray:
+        """The ids of a sentence from its pieces, whose texts are encoded already."""
+        parts = [np.zeros(0, np.int32)]
+        for piece in pieces:
+            parts.append(
+                next(encoded) if isinstance(piece, str) else np.array([self._marker + piece])
+            )
+        return np.concatenate(parts)
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of these ids in the order they have; markers vanish."""

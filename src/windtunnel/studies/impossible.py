@@ -1,7 +1,8 @@
 """Languages that no people could speak, learned beside one that they could: which are harder?
 
-Every language is the same text with its sentences in another order (`data.perturb`), and is learned
-by the same model from as many tokens, for some seeds; its held-out text is in that language too.
+Every language is the same text with its sentences reordered or marked (`data.perturb`), and is
+learned by the same model from as many tokens, for some seeds; its held-out text is in that language
+too.
 Chains state which of several languages is expected to be easier: every link, a language and the
 next one, is tried by the difference of their losses over seeds. The first language of a chain is
 the control of the others.
