@@ -79,6 +79,7 @@ def score(cfg: DictConfig, folder: Path, ready: Ready) -> Record:
         "n_documents": int(ready.inside.sum()),
         "n_left_out": int((~ready.inside).sum()),
         "columns": {name: summary(own, passages, scorer.level) for name, own in columns.items()},
+        "notes": list(getattr(scorer, "notes", [])),
     }
     record = blank_record(cfg, folder, data, choices, used)
     seconds = time.monotonic() - started

@@ -10,6 +10,7 @@ from windtunnel.data.passages import Passages
 from windtunnel.data.store import open_store
 from windtunnel.data.subwords import BytePairs
 from windtunnel.scorers.planted import Planted
+from windtunnel.scorers.text import Length
 
 
 def made_corrupted(seed: int = 0) -> Corrupted:
@@ -20,7 +21,7 @@ def made_corrupted(seed: int = 0) -> Corrupted:
 def test_every_document_has_the_quality_it_was_given(tmp_path: Path) -> None:
     source, spec = made_corrupted(), BytePairs(vocab_size=300, sample_bytes=10**6)
     store = open_store(source, spec, held_out=0.2, cache=tmp_path, progress=None)
-    passages, scorer = Passages(store), Planted(source=source)
+    passages, scorer = Passages(store), Planted(source=source, otherwise=None)
     scorer.fit(passages)
     scores = scorer(list(passages))
     wanted = {str(d.content): q for d, q in source.with_quality() if d.split == "train"}
@@ -32,6 +33,15 @@ def test_every_document_has_the_quality_it_was_given(tmp_path: Path) -> None:
 def test_another_text_or_source_is_refused(tmp_path: Path) -> None:
     passages = Passages(made_store(tmp_path))
     with pytest.raises(ValueError, match="scorer: expected the documents of the source, got"):
-        Planted(source=made_corrupted()).fit(passages)
+        Planted(source=made_corrupted(), otherwise=None).fit(passages)
     with pytest.raises(ValueError, match="expected a source of planted quality, got MadeSource"):
-        Planted(source=MadeSource([]))  # type: ignore[arg-type]
+        Planted(source=MadeSource([]), otherwise=None)
+
+
+def test_text_in_which_nothing_was_planted_is_scored_otherwise(tmp_path: Path) -> None:
+    passages, length = Passages(made_store(tmp_path)), Length(unit="bytes")
+    scorer = Planted(source=MadeSource([]), otherwise=length)
+    scorer.fit(passages)
+    assert scorer(list(passages)).tolist() == length(list(passages)).tolist()
+    assert [note.split(":")[0] for note in scorer.notes] == ["no quality is planted in this text"]
+    assert Planted(source=made_corrupted(), otherwise=length).notes == []

@@ -11,7 +11,7 @@ import pytest
 
 from tests.made import Kept, made_record
 from windtunnel.interfaces import Job, Record
-from windtunnel.studies.curriculum_by_decay import SCORE, CurriculumByDecay
+from windtunnel.studies.curriculum_by_decay import SCORE, SCORING, CurriculumByDecay
 
 ORDERS: dict[str, dict[str, Any]] = {
     "uniform": {"sampler": "uniform"},
@@ -146,6 +146,9 @@ def test_what_did_not_train_is_said(tmp_path: Path) -> None:
     result = study.conclude(records, tmp_path)
     assert "ascending, constant, last: no learning rate gave a loss" in result["warnings"]
     assert [i["difference"] for i in result["interactions"]] == [None, None]
+    measured = {"score": {"notes": ["scored otherwise"]}}
+    records[SCORING] = replace(records[SCORING], measurements=measured)
+    assert study.conclude(records, tmp_path)["warnings"][0] == "scored otherwise"
 
 
 def test_without_an_average_there_is_none(tmp_path: Path) -> None:

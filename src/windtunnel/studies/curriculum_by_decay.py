@@ -215,7 +215,7 @@ class CurriculumByDecay:
             "gains": gains(losses, self.control, self.level),
             "interactions": interactions(losses, self.control, self.constant, self.level),
             "jobs": [line for found in (tried, rows) for own in found.values() for line in own],
-            "warnings": self._warnings(tokens, cells, rows),
+            "warnings": [*_notes(records.get(SCORING)), *self._warnings(tokens, cells, rows)],
         }
         self.report(result, folder)
         return result
@@ -277,6 +277,11 @@ def _rows(pair: Pair, jobs: Sequence[Job], records: Mapping[str, Record]) -> lis
             line | {"last": line["loss"], "averaged": _averaged(record) if known else None}
         )
     return found
+
+
+def _notes(scored: Record | None) -> list[str]:
+    """What is to be said of the scores."""
+    return [] if scored is None else scored.measurements.get("score", {}).get("notes", [])
 
 
 def _averaged(record: Record | None) -> float | None:
