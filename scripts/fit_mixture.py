@@ -25,6 +25,7 @@ from windtunnel.report import fit_mixture as report
 from windtunnel.scaling.mixture.answer import judged, sought
 from windtunnel.scaling.mixture.boosted_trees import BoostedTrees
 from windtunnel.scaling.mixture.draw import Draw
+from windtunnel.scaling.mixture.gaussian_process import GaussianProcess
 from windtunnel.scaling.mixture.least_squares import LeastSquares
 from windtunnel.scaling.mixture.log_linear import LogLinear
 from windtunnel.scaling.mixture.ridge import Ridge
@@ -93,6 +94,7 @@ def lightgbm(given: argparse.Namespace) -> Regressor:
 
 REGRESSORS = {
     "lightgbm": lightgbm,
+    "gaussian_process": lambda given: GaussianProcess(restarts=2, seed=given.seed),
     "least_squares": lambda _: LeastSquares(),
     "ridge": lambda given: Ridge(penalty=given.penalty),
     "log_linear": lambda _: LogLinear(),

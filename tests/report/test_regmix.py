@@ -19,7 +19,14 @@ def test_the_report_says_what_was_gained(result: dict[str, Any], tmp_path: Path)
     report(result, tmp_path)
     assert (tmp_path / "figure.png").read_bytes().startswith(b"\x89PNG")
     written = (tmp_path / "table.txt").read_text()
-    for words in ("ridge (chooses)", "wiki", "best proxy's", "most epochs", "varies by"):
+    for words in (
+        "ridge (chooses)",
+        "wiki",
+        "best proxy's",
+        "most epochs",
+        "less predicted",
+        "varies by",
+    ):
         assert words in written
     gain = -result["against"]["natural"]["mean"]
     assert f"natural {gain:+.3f} [" in headline(result)
@@ -29,7 +36,10 @@ def test_the_report_says_what_was_gained(result: dict[str, Any], tmp_path: Path)
 def test_the_figure_draws_fits_mixtures_and_losses(result: dict[str, Any]) -> None:
     fits, shares, losses = figure(result).axes
     labels = fits.get_legend_handles_labels()[1]
-    assert [label.split(":")[0] for label in labels] == ["ridge", "plane"]
+    assert [label.split(":")[0] for label in labels][:2] == ["ridge", "plane"]
+    diamonds = [line for line in fits.lines if line.get_marker() == "D"]
+    small = [own["small"]["mean"] for own in result["candidates"].values()]
+    assert [line.get_ydata()[0] for line in diamonds] == small
     assert len(shares.patches) == 4 * len(result["tokens"])
     dots = [line for line in losses.lines if line.get_marker() == "o"]
     assert [len(line.get_ydata()) for line in dots] == [3, 3, 3, 3]

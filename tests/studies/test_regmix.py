@@ -63,6 +63,10 @@ def test_the_best_mixture_is_found_and_beats_the_others(tmp_path: Path) -> None:
     assert chosen["check"]["mean"] == pytest.approx(2.15 + 10 / 48, abs=0.02)
     assert all(own["high"] < 0 for name, own in result["against"].items() if name != "best_proxy")
     assert chosen["domains"]["wiki"] - chosen["domains"]["code"] == pytest.approx(0.3, abs=0.01)
+    for own in result["candidates"].values():
+        away = sum((own["weights"][name] - best) ** 2 for name, best in BEST.items())
+        assert own["small"]["mean"] == pytest.approx(2.15 + away + 10 / 16, abs=0.02)
+    assert result["candidates"]["natural"]["small"]["seeds"] == 3
     assert result["predicted_before_check"]
     assert result["warnings"] == []
     assert json.loads(json.dumps(result, allow_nan=False)) == json.loads(json.dumps(result))
@@ -89,9 +93,14 @@ def test_stages_follow_each_other_and_the_prediction_comes_before_the_check(
     third = study.propose(records, tmp_path)
     written = (tmp_path / "prediction.json").read_bytes()
     assert json.loads(written)["before_check"]
-    assert [job.name for job in third][:3] == ["chosen-w48-s1", "chosen-w48-s2", "chosen-w48-s3"]
-    assert {job.overrides["budget.tokens"] for job in third} == {400_000}
-    assert len(third) == 12
+    small, large = third[:9], third[9:]
+    assert {job.name.rpartition("-s")[0] for job in small} == {
+        "chosen-w16", "uniform-w16", "best_proxy-w16",
+    }  # fmt: skip
+    assert {job.overrides["budget.tokens"] for job in small} == {50_000}
+    assert [job.name for job in large][:3] == ["chosen-w48-s1", "chosen-w48-s2", "chosen-w48-s3"]
+    assert {job.overrides["budget.tokens"] for job in large} == {400_000}
+    assert len(large) == 12
     records |= {job.name: trained(job, bowl, 0.5) for job in third}
     assert study.propose(records, tmp_path) == []
     assert (tmp_path / "prediction.json").read_bytes() == written
@@ -170,8 +179,7 @@ def test_lost_proxies_are_left_out_and_too_many_leave_nothing(tmp_path: Path) ->
     nothing = study.conclude(all_held, tmp_path)
     assert nothing["candidates"] == {}
     assert any("nothing was predicted" in words for words in nothing["warnings"])
-    checks = {f"{name}-w48-s{seed}" for name in ("chosen", "natural", "uniform", "best_proxy")
-              for seed in (1, 2, 3)}  # fmt: skip
+    checks = {job.name for job in study.checks(None)}
     small = {name: record for name, record in all_held.items() if name not in checks}
     assert study.propose(small, tmp_path) == []
 

@@ -45,11 +45,14 @@ def tables(result: Mapping[str, Any]) -> list[RenderableType]:
         title = f"Fits of {result['target']}, judged on {len(result['held_out'])} other proxies"
         parts.append(table(title, columns, rows))
         parts.append(table("The mixtures", ("domain", *NAMES.values()), _mixtures(result)))
-        columns = ("mixture", "predicted at the proxies' size", "measured", "less chosen", level,
-                   "most epochs")  # fmt: skip
-        size = f"width {result['large']['width']}, {count(result['large']['tokens'])} tokens"
-        rows = [_candidate(name, result) for name in NAMES]
-        parts.append(table(f"Trained at {size}: {result['target']}", columns, rows))
+        columns = ("mixture", f"{result['chooser']} predicts", "measured", "less predicted")
+        rows = [_small(name, result) for name in NAMES]
+        parts.append(
+            table(f"Trained at the proxies' size, {_size(result['small'])}", columns, rows)
+        )
+        columns = ("mixture", "measured", "less chosen", level, "most epochs")
+        rows = [_large(name, result) for name in NAMES]
+        parts.append(table(f"Trained at {_size(result['large'])}", columns, rows))
     noise = result["noise"]
     parts.append(
         Text(
@@ -99,10 +102,22 @@ def _mixtures(result: Mapping[str, Any]) -> list[tuple[str, ...]]:
     ]
 
 
-def _candidate(name: str, result: Mapping[str, Any]) -> tuple[str, ...]:
-    own, against = result["candidates"][name], result["against"].get(name)
-    predicted = number(own["predicted"][result["chooser"]], 4)
-    return (NAMES[name], predicted, *cells(own["check"], against, own["epochs"]))
+def _size(size: Mapping[str, Any]) -> str:
+    return f"width {size['width']}, {count(size['tokens'])} tokens"
+
+
+def _small(name: str, result: Mapping[str, Any]) -> tuple[str, ...]:
+    own = result["candidates"][name]
+    predicted, mean = own["predicted"][result["chooser"]], own["small"]["mean"]
+    if mean is None:
+        return NAMES[name], number(predicted, 4), "-", ""
+    measured = f"{number(mean, 4)} ({number(own['small']['sd'], 4)})"
+    return NAMES[name], number(predicted, 4), measured, f"{mean - predicted:+.4f}"
+
+
+def _large(name: str, result: Mapping[str, Any]) -> tuple[str, ...]:
+    own = result["candidates"][name]
+    return (NAMES[name], *cells(own["check"], result["against"].get(name), own["epochs"]))
 
 
 # ----------------------------------------------------------------------------------------- figure
@@ -127,7 +142,7 @@ def figure(result: Mapping[str, Any]) -> Figure:
     when = "before" if result["predicted_before_check"] else "after"
     style.footnote(
         drawn,
-        f"Proxies: width {result['small']['width']}, {count(result['small']['tokens'])} tokens. "
+        f"Proxies and diamonds: {_size(result['small'])}. "
         f"Right: {count(result['large']['tokens'])} tokens each, a dot per seed; the choice was "
         f"written down {when} these were trained.",
     )
@@ -140,9 +155,13 @@ def _draw_fits(axes: Axes, result: Mapping[str, Any]) -> None:
         own = result["regressors"][name]
         axes.plot(own["predicted"], actual, "o", markersize=4.5, color=colour, alpha=0.8,
                   label=f"{name}: Spearman {number(own['spearman'], 3)}")  # fmt: skip
+    for name, words in NAMES.items():
+        own = result["candidates"][name]
+        axes.plot(own["predicted"][result["chooser"]], own["small"]["mean"] or np.nan, "D",
+                  markersize=8, color=COLOURS[name], label=words)  # fmt: skip
     ends = [min(actual), max(actual)]
     axes.plot(ends, ends, color=style.MUTED, linewidth=1, linestyle="--")
-    axes.legend(loc="upper left")
+    axes.legend(loc="upper left", fontsize="small")
 
 
 def _draw_shares(axes: Axes, result: Mapping[str, Any]) -> None:
@@ -154,7 +173,7 @@ def _draw_shares(axes: Axes, result: Mapping[str, Any]) -> None:
                   color=COLOURS[name], label=words)  # fmt: skip
     axes.set_yticks(places, domains)
     axes.invert_yaxis()
-    axes.legend(loc="lower right")
+    axes.legend(loc="best")
 
 
 def _draw_losses(axes: Axes, result: Mapping[str, Any]) -> None:

@@ -5,7 +5,8 @@ which domains there are. Batch 2 trains such a model, a proxy, on each of many m
 the natural one. Regressors of the target on the weights are fitted to most of the proxies and
 judged by how they order the others. One of them chooses a mixture, and `prediction.json` is
 written. Only then does batch 3 train a larger model for each seed on the chosen mixture, the
-natural and the uniform one, and on that of the best single proxy, on the same number of tokens.
+natural and the uniform one, and on that of the best single proxy, on the same number of tokens; and
+models as small as the proxies on them, which tells an error of the fit from one of the size.
 
     ceiling = sqrt(1 - sd^2 / spread^2):  the correlation of a perfect regressor with the proxies,
 
@@ -117,17 +118,22 @@ class RegMix:
         ]
 
     def checks(self, candidates: Mapping[str, Mapping[str, Any]] | None) -> list[Job]:
-        """A larger model per mixture and seed; without weights before the prediction."""
+        """Models per mixture, size and seed; without weights before the prediction.
+
+        Small ones of the natural mixture are there already.
+        """
         return [
             mixtures.job(
-                f"{name}-w{self.large['width']}-s{seed}",
-                "check",
-                **self.large,
+                f"{name}-w{size['width']}-s{seed}",
+                role,
+                **size,
                 seed=seed,
                 sampler={} if candidates is None else mixtures.fixed(candidates[name]["weights"]),
             )
+            for role, size in (("small_check", self.small), ("check", self.large))
             for name in (CHOSEN, *RIVALS)
             for seed in self.seeds
+            if (role, name) != ("small_check", "natural")
         ]
 
     def plan(self) -> Sequence[Job]:
@@ -235,9 +241,10 @@ class RegMix:
         records: Mapping[str, Record],
     ) -> dict[str, Any]:
         """The part of the result that a prediction gives."""
-        rows = {
-            name: [line for line in result["jobs"] if line["mixture"] == name]
-            for name in (CHOSEN, *RIVALS)
+        rows = {name: _of(name, "check", result["jobs"]) for name in (CHOSEN, *RIVALS)}
+        small = {
+            name: _of(name, "natural" if name == "natural" else "small_check", result["jobs"])
+            for name in rows
         }
         losses = {name: runs.by_seed(own, "target") for name, own in rows.items()}
         candidates = {
@@ -245,6 +252,7 @@ class RegMix:
             | {
                 "check": runs.summary(losses[name]),
                 "losses": losses[name],
+                "small": runs.summary(runs.by_seed(small[name], "target")),
                 "domains": mixtures.mean_domains(records.get(line["job"]) for line in own),
             }
             for name, own in rows.items()
@@ -267,9 +275,17 @@ class RegMix:
         }
 
     def _row(self, job: Job, record: Record | None) -> Row:
-        mixture = job.name.rpartition("-w")[0] if job.role == "check" else None
+        mixture = {
+            "natural": "natural",
+            "small_check": job.name.rpartition("-w")[0],
+            "check": job.name.rpartition("-w")[0],
+        }.get(job.role)
         line = runs.row(job, record, mixture=mixture)
         return line | {"target": mixtures.target_loss(record, self.target)}
+
+
+def _of(mixture: str, role: str, rows: Sequence[Row]) -> list[Row]:
+    return [line for line in rows if (line["mixture"], line["role"]) == (mixture, role)]
 
 
 def noise(rows: Sequence[Row]) -> dict[str, float | None]:
