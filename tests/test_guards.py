@@ -147,6 +147,10 @@ def test_values_pinned_for_another_part_are_refused(
 def test_a_swap_passes_where_nothing_pinned_is_left() -> None:
     guards.check_swaps({"optim": "muon"}, PINS, {"optim.lr", "optim.betas"})
     guards.check_swaps({"loss": "z"}, PINS, set())
+    evaluated = {"data": {"eval_tokens": 50, "held_out": 0.1}}
+    guards.check_swaps({"data": "text"}, evaluated, set())
+    with pytest.raises(ValueError, match=r"the recipe sets data\.shares=0\.5 for another data"):
+        guards.check_swaps({"data": "text"}, {"data": {**evaluated["data"], "shares": 0.5}}, set())
     guards.check_swaps({}, PINS, set())
 
 

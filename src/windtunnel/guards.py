@@ -16,6 +16,8 @@ from typing import Any
 
 from windtunnel.redaction import secrets_in
 
+# Settings of the evaluation, which a recipe's other text is evaluated with as well.
+CARRIED = {"data.eval_tokens", "data.held_out"}
 HYDRA_KEYS = {"_target_", "_partial_", "_recursive_", "_convert_", "_args_"}
 
 
@@ -189,6 +191,8 @@ def _check_signature(values: Mapping[str, Any], path: str) -> None:
 def check_swaps(swaps: Mapping[str, str], pins: Mapping[str, Any], given: Set[str]) -> None:
     """Refuses to give a part the values that a recipe chose for another part.
 
+    How it is evaluated (`CARRIED`) is the recipe's, whatever text it reads.
+
     Args:
         swaps: dotted group to the option that the command line takes instead of the recipe's.
         pins: what the recipe sets.
@@ -201,7 +205,9 @@ def check_swaps(swaps: Mapping[str, str], pins: Mapping[str, Any], given: Set[st
         pinned = select(pins, group)
         if not isinstance(pinned, Mapping):
             continue
-        stale = {k: v for k, v in leaves(pinned, f"{group}.") if k not in given}
+        stale = {
+            k: v for k, v in leaves(pinned, f"{group}.") if k not in given and k not in CARRIED
+        }
         if stale:
             values = ", ".join(f"{key}={value}" for key, value in stale.items())
             raise ValueError(

@@ -103,7 +103,7 @@ def figure(result: Mapping[str, Any]) -> Figure:
         left.set_ylabel("held-out loss in nats per token")
         left.xaxis.set_major_formatter(FuncFormatter(lambda value, _: count(value)))
         if left.get_legend_handles_labels()[0]:
-            left.legend(loc="lower left")
+            left.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize="small")
         _draw_above(right, result, looks)
     style.footnote(
         drawn,
