@@ -83,7 +83,11 @@ def test_scores_then_trials_then_runs(tmp_path: Path) -> None:
     study = made_study()
     _, _, (scoring, trials, finals) = run(study, tmp_path)
     assert scoring == list(study.plan())
-    assert scoring[0].overrides == {"task": "score", "scorer": "planted"}
+    assert scoring[0].overrides == {
+        "task": "score",
+        "scorer": "planted",
+        "scorer.column": "quality",
+    }
     assert len(trials) == 2 * 2 * 3
     assert {job.overrides["seed"] for job in trials} == {4}
     assert len(finals) == 2 * 2 * 2 * 3  # the average has a best rate of its own

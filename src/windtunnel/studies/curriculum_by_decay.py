@@ -123,7 +123,8 @@ class CurriculumByDecay:
 
     def scores(self) -> Job:
         """The job that scores the documents."""
-        return Job(SCORING, "scores", {"task": "score", **self.scoring}, cost=0.01)
+        named = {"scorer.column": self.column}
+        return Job(SCORING, "scores", {"task": "score", **self.scoring, **named}, cost=0.01)
 
     def job(self, pair: Pair, lr: float, seed: int, role: str, tokens: int, folder: Path) -> Job:
         """One run; those of the trials and of the ladder differ in their seeds alone."""
