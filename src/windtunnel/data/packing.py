@@ -20,7 +20,7 @@ TRAIN = "train.tokens"
 STARTS = "train.starts"  # first token of each training document, int64
 START_DOMAINS = "train.domains"  # its domain, uint16
 _BATCH_DOCUMENTS = 2048
-_BATCH_BYTES = 4_000_000
+_BATCH_BYTES = 1_000_000
 
 Progress = Callable[[str, int, int], None]  # stage, done, total (0 where unknown)
 
