@@ -73,8 +73,9 @@ def test_jobs_ended_at_random_go_on_to_the_same_bits(
         counts["after the first step"] += steps > 0
         assert code in CODES[number], Path(f"{home}.log").read_text()
         if code in (AGAIN, INTERRUPTED):
-            assert Record.load(home).outcome == "stopped"
-            counts["saved and stopped"] += 1
+            # One that was still reading its data has nothing to save.
+            assert steps == 0 or Record.load(home).outcome == "stopped"
+            counts["saved and stopped"] += steps > 0
         assert ended(cfg, home) == 0, Path(f"{home}.log").read_text()
         assert differences(expected, without_generations(left(home))) == []
         counts["went on to the same bits"] += 1
