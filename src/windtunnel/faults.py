@@ -7,8 +7,8 @@ error of the operating system. Unset, as always but in tests, a point costs one 
 Points: before, during and after every write (`FILE.before_write`, `.during_write`,
 `.before_rename`, `.after_rename`), `last.ckpt.during_rotation`, `metrics.csv.during_append`,
 `step`, `evaluation.start`, `evaluation.end`, `averaging.exchanged`, `averaging.restored`,
-`study.before_batch`, `study.after_batch`; rolling back is to use `rollback.before` and
-`rollback.after`.
+`rollback.before`, `rollback.after`, `store.before_rename`, `store.after_rename`,
+`study.before_batch`, `study.after_batch`.
 """
 
 from __future__ import annotations

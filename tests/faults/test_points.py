@@ -1,7 +1,7 @@
 """Every named point: a job that ends there goes on as if it had not, and leaves nothing half done.
 
 One test copies the job's folder at each point, which is what a power cut leaves, and lets the job
-go on in the copy (fast for some of the points); the other one kills a process there.
+go on in the copy; the other one kills a process there. Those of a study: tests/plugins/test_study.
 """
 
 from __future__ import annotations
@@ -43,16 +43,16 @@ POINTS = {
     "evaluation.end",
     "averaging.exchanged",
     "averaging.restored",
+    "rollback.before",
+    "rollback.after",
 }
-FAST = (
-    "averaging.exchanged",
-    "config.json.during_write",
-    "last.ckpt.during_rotation",
-    "last.ckpt.during_write",
-    "metrics.csv.during_append",
-    "record.json.before_rename",
+MORE = (
+    "averaging=ema",
+    "model.dropout=0.1",
+    "stability=spike_rollback",  # at whatever lies a little above the steps before it
+    "callbacks.spikes.outliers={window:4,threshold:0.01,patience:1}",
+    "callbacks.spikes.answer.every=1",
 )
-MORE = ("averaging=ema", "model.dropout=0.1")
 
 
 @pytest.fixture(scope="module")
@@ -90,13 +90,7 @@ def test_the_points_are_those_that_the_module_names(whole: Any) -> None:
         assert name.rpartition(".")[2] in faults.__doc__
 
 
-@pytest.mark.parametrize(
-    "point",
-    [
-        pytest.param(point, marks=[] if point in FAST else [pytest.mark.slow, pytest.mark.faults])
-        for point in sorted(POINTS)
-    ],
-)
+@pytest.mark.parametrize("point", sorted(POINTS))
 def test_a_power_cut_at_a_point_changes_nothing(text: Path, whole: Any, point: str) -> None:
     copy = whole[2][point]
     work(composed_once(text), copy)

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,21 +13,23 @@ ROOT = Path(__file__).parents[2]
 APP = ROOT / "tests/plugins/fake/app.py"
 
 
+def begin(home: Path, *arguments: str, **environment: str) -> subprocess.Popen[str]:
+    """Starts the stand-in for train.py in a folder."""
+    own = {"PYTHONPATH": str(ROOT / "src"), "PYTHONUNBUFFERED": "1", **environment}
+    return subprocess.Popen(
+        [sys.executable, str(APP), *arguments],
+        cwd=home,
+        env=os.environ | own,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
 @pytest.fixture
 def start(tmp_path: Path) -> Callable[..., subprocess.Popen[str]]:
     """Starts the stand-in for train.py in the test's folder."""
-
-    def begin(*arguments: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            [sys.executable, str(APP), *arguments],
-            cwd=tmp_path,
-            env=os.environ | {"PYTHONPATH": str(ROOT / "src"), "PYTHONUNBUFFERED": "1"},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-
-    return begin
+    return partial(begin, tmp_path)
 
 
 @pytest.fixture

@@ -13,6 +13,8 @@ from typing import Any
 import psutil
 import pytest
 
+from tests.plugins.conftest import begin
+
 App = Callable[..., subprocess.CompletedProcess[str]]
 Start = Callable[..., subprocess.Popen[str]]
 
@@ -148,6 +150,55 @@ def test_a_killed_study_leaves_no_orphans_and_the_same_command_goes_on(
     folder = study_folder(tmp_path)
     assert [len(starts(folder / name)) for name in ("s1", "s2", "target")] == [2, 2, 1]
     assert starts(folder / "s1")[1] >= 5
+
+
+POINTS = (
+    "study.before_batch",
+    "study.before_batch*2",
+    "study.after_batch",
+    "study.after_batch*2",
+    *(
+        f"{file}.{place}"
+        for file in ("jobs.json", "study.json", "code.json")
+        for place in ("before_write", "during_write", "before_rename", "after_rename")
+    ),
+)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What a study leaves that nothing ends."""
+    home = tmp_path_factory.mktemp("whole")
+    with begin(home, "+recipe=ladder") as process:
+        process.communicate(timeout=60)
+    assert process.returncode == 0
+    return remains(home)
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize(
+    "point", [pytest.param(p, marks=() if "batch" in p else pytest.mark.slow) for p in POINTS]
+)
+def test_a_kill_at_a_point_changes_nothing(
+    tmp_path: Path, whole: dict[str, Any], point: str
+) -> None:
+    with begin(tmp_path, "+recipe=ladder", WINDTUNNEL_FAULT=point) as process:
+        process.communicate(timeout=60)
+    assert process.returncode == -signal.SIGKILL
+    with begin(tmp_path, "+recipe=ladder") as process:
+        _, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (0, "")
+    assert remains(tmp_path) == whole
+    assert max(len(starts(job)) for job in study_folder(tmp_path).glob("*/")) == 1
+
+
+def remains(home: Path) -> dict[str, Any]:
+    """The names of all files, and what the study says of its jobs."""
+    folder = study_folder(home)
+    study = json.loads((folder / "study.json").read_text())
+    names = sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
+    jobs = json.loads((folder / "jobs.json").read_text())
+    return {"files": names, "jobs": jobs, "losses": study["losses"], "missing": study["missing"]}
 
 
 @pytest.mark.faults

@@ -31,6 +31,7 @@ from torch.optim import Optimizer
 
 from windtunnel.callbacks.facts import JobFacts
 from windtunnel.callbacks.steps import is_logged
+from windtunnel.faults import point
 
 LEAST = 20  # values before any stands out, or half a window; as in OLMo-core
 MOST_STEPS = 100  # that the record names
@@ -124,10 +125,12 @@ class RollBack:
 
     def spike(self, model: nn.Module, optimizer: Optimizer) -> None:
         if self.copies:
+            point("rollback.before")
             self.copies = self.copies[:1]
             good = copy.deepcopy(self.copies[0])
             model.load_state_dict(good["model"])
             optimizer.load_state_dict(good["optimizer"])
+            point("rollback.after")
 
     def state(self) -> dict[str, Any]:
         return {"copies": self.copies}
