@@ -146,6 +146,7 @@ if __name__ == "__main__":
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
     with reported(sys.argv[1:]):
         config.register_recipes()
+        sys.argv[1:] = config.leaving_out(sys.argv[1:])
         if {"--help", "-h"} & set(sys.argv):
             sys.stdout.write(help_text())
             sys.exit()

@@ -235,3 +235,13 @@ def test_a_recipe_that_is_no_yaml_is_named(tmp_path: Path) -> None:
     (tmp_path / "broken/recipe.yaml").write_text("a: [1")
     with pytest.raises(ValueError, match=r"broken/recipe\.yaml: expected YAML"):
         config.register_recipes(tmp_path)
+
+
+def test_a_part_is_left_out_by_null() -> None:
+    given = ["optim=muon", "averaging=null", "model/head=null", "study.delta=null", "+x=null"]
+    expected = ["optim=muon", "~averaging", "~model/head", "study.delta=null", "+x=null"]
+    assert config.leaving_out(given) == expected
+    small = ["stability=zclip", "averaging=ema"]
+    kept, left = config.compose(None, small), config.compose(None, [*small, "averaging=null"])
+    assert set(kept.callbacks) - set(left.callbacks) == {"averaging"}
+    assert "zclip" in left.callbacks

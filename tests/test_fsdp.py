@@ -150,7 +150,8 @@ def ignoring(folder: Path, overrides: list[str]) -> Any:
 def test_devices_that_score_unequally_many_targets_share_their_mean(
     corpus: Path, tmp_path: Path
 ) -> None:
-    own = ["batch.sequences=2", "budget.tokens=3200", "trainer.precision=64-true"]
+    """To 1e-6 at a small rate: at the usual one AdamW makes 1e-5 of how float32 rounds a loss."""
+    own = ["batch.sequences=2", "budget.tokens=3200", "trainer.precision=64-true", "optim.lr=0.001"]
     overrides = fifty_steps(corpus, tmp_path, *own)
     one = ignoring(tmp_path / "one", overrides)
     for strategy in STRATEGIES:

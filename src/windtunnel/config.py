@@ -83,6 +83,16 @@ def register_resolvers(conf: Path = CONF, recipes: Path = RECIPES) -> None:
     OmegaConf.register_new_resolver("run_folder", name, replace=True, use_cache=False)
 
 
+def leaving_out(arguments: Sequence[str], conf: Path = CONF) -> list[str]:
+    """`GROUP=null` as Hydra's `~GROUP`: it knows no other way to leave a part out."""
+    found = []
+    for argument in arguments:
+        group, _, value = argument.partition("=")
+        is_group = value == "null" and any((conf / group).glob("*.yaml"))
+        found.append(f"~{group}" if is_group else argument)
+    return found
+
+
 def compose(
     recipe: str | None = None,
     overrides: Sequence[str] = (),
@@ -95,7 +105,7 @@ def compose(
 
     register_recipes(recipes)
     register_resolvers(conf, recipes)
-    given = [*([f"+recipe={recipe}"] if recipe else []), *overrides]
+    given = [*([f"+recipe={recipe}"] if recipe else []), *leaving_out(overrides, conf)]
     with hydra.initialize_config_dir(str(conf.resolve()), version_base=VERSION_BASE):
         cfg = hydra.compose("train", overrides=given)
     check(cfg, given, conf=conf, recipes=recipes)

@@ -37,8 +37,8 @@ class Objective(nn.Module):
         return self._compiled_call_impl is not None
 
 
-def share_of_targets(batch: Batch, n_devices: int) -> Tensor | float:
-    """What the loss of this device weighs beside the others', 1 on average.
+def share_of_targets(batch: Batch, n_devices: int, dtype: torch.dtype) -> Tensor | float:
+    """What the loss of this device weighs beside the others', 1 on average, in the loss's type.
 
     Gradients are averaged over the devices. A loss is a mean over scored targets, and where the
     devices score unequally many, only weights in proportion give the mean over all of them.
@@ -48,7 +48,7 @@ def share_of_targets(batch: Batch, n_devices: int) -> Tensor | float:
     own = (batch.targets_BT != IGNORE_INDEX).sum()
     total = own.clone()
     distributed.all_reduce(total)
-    return own * n_devices / total.clamp(min=1)
+    return (own * n_devices).to(dtype) / total.clamp(min=1)
 
 
 class LanguageModelling(L.LightningModule):
@@ -91,7 +91,7 @@ class LanguageModelling(L.LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         output = self.objective(batch)
-        share = share_of_targets(batch, self.trainer.world_size)
+        share = share_of_targets(batch, self.trainer.world_size, output.loss.dtype)
         if self.is_logged:
             for name, term in {"loss": output.loss, **output.terms}.items():
                 self.log(f"train/{name}", (share * term).detach(), sync_dist=True)

@@ -52,7 +52,8 @@ def test_sizes_by_role_equal_those_of_the_tensors_that_were_kept(tmp_path: Path)
     callback, module = made(tmp_path), Watching()
     facts = make_facts(tmp_path)
     writer = RecordWriter(facts, points=400, sync_steps=3, divergence_margin=9.0)
-    trainer = make_trainer([callback, writer], steps=7, enable_checkpointing=False)
+    settings = {"enable_checkpointing": False, "log_every_n_steps": 7}
+    trainer = make_trainer([callback, writer], steps=7, **settings)
     trainer.fit(module, text())
     found = writer.finish().measurements["role_sizes"]
     assert found["steps"] == [1, 4, 7]

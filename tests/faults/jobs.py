@@ -67,9 +67,10 @@ def settings(text: Path, *more: str) -> list[str]:
     ]
 
 
-def composed(text: Path, *more: str, recipe: str | None = None) -> DictConfig:
-    """The config of such a job, as a process of its own is given it."""
-    return OmegaConf.create(config.plain(config.compose(recipe, settings(text, *more))))
+def composed(text: Path, *more: str, without: Sequence[str] = ()) -> DictConfig:
+    """The config of such a job, less some of its settings, as a process of its own is given it."""
+    given = [own for own in settings(text, *more) if own not in without]
+    return OmegaConf.create(config.plain(config.compose(None, given)))
 
 
 def work(cfg: DictConfig, home: Path) -> None:

@@ -9,6 +9,8 @@ from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
+from windtunnel import config
+
 PLAIN = re.compile(r"[A-Za-z_][\w./-]*")
 RESERVED = {"true", "false", "null", "nan", "inf"}
 
@@ -70,4 +72,4 @@ def of_job(given: Sequence[str], own: Mapping[str, Any]) -> list[str]:
                 f"{override.input_line}: the study sets {override.key_or_group} for each of its "
                 "jobs, so this would change nothing; change the study's settings (study.KEY=...)"
             )
-    return [*given, *(written(key, value) for key, value in own.items())]
+    return [*given, *config.leaving_out([written(key, value) for key, value in own.items()])]

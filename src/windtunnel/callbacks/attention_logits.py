@@ -72,7 +72,7 @@ class AttentionLogits(L.Callback):
         batch: Any,
         batch_idx: int,
     ) -> None:
-        """Logs the last one, once."""
+        """Logs the last one."""
         if self.largest is not None:
             pl_module.log("stability/attention_logit", self.largest)
 

@@ -26,6 +26,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from windtunnel.callbacks.facts import JobFacts
+from windtunnel.callbacks.steps import is_logged
 
 Sizes = dict[str, float]
 
@@ -48,7 +49,6 @@ class RoleSizes(L.Callback):
         self.found: dict[str, dict[str, list[float | None]]] = {}
         self.head_norms: list[float | None] = []
         self._before: dict[str, Tensor] = {}
-        self._fresh = False
         self._hook: Any = None
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -93,7 +93,6 @@ class RoleSizes(L.Callback):
         objective: Any = pl_module.objective
         head = getattr(objective.model.head, "weight", None)
         self.head_norms.append(None if head is None else finite(float(head.norm())))
-        self._fresh = True
 
     def _keep(self, what: str, sizes: Mapping[str, float | None], roles: Sequence[str]) -> None:
         for role in roles:
@@ -115,10 +114,9 @@ class RoleSizes(L.Callback):
         batch: Any,
         batch_idx: int,
     ) -> None:
-        """Logs what was measured at this step."""
-        if not self._fresh:
+        """Logs what was measured last, on logging steps."""
+        if not self.steps or not is_logged(trainer, batch_idx):
             return
-        self._fresh = False
         for what, roles in self.found.items():
             for role, values in roles.items():
                 if values[-1] is not None:
