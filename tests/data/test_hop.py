@@ -67,6 +67,13 @@ def test_a_sentence_without_room_for_the_longest_hop_is_left_out_of_all() -> Non
         ]
 
 
+def test_markers_do_not_count_for_the_longest_sentence() -> None:
+    text = "he is one two three four "
+    longest = text + "x" * (350 - len(text) + len("be") - len("is"))
+    assert len(spoken(CONTROL, longest)) == len(longest) + len("<S>\n")
+    assert spoken(CONTROL, longest + "x") == ""
+
+
 @settings(deadline=None, max_examples=80)
 @given(st.lists(st.sampled_from(WORD_LIKE)))
 def test_the_languages_differ_by_the_places_of_their_markers(words: list[str]) -> None:

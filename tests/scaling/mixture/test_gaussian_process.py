@@ -38,6 +38,10 @@ def test_predicts_the_posterior_mean_at_the_most_probable_scales() -> None:
     assert predict(new_MS) == pytest.approx(expected, abs=2e-4)
 
 
+def test_features_are_logarithms_above_a_floor() -> None:
+    assert features(np.array([[0.0, 0.25]]))[0] == pytest.approx([np.log(0.01), np.log(0.26)])
+
+
 def test_a_planted_law_is_ordered_better_than_by_ridge() -> None:
     new_MS = planted(200, seed=5).weights_MS
     rows = planted(64, seed=4, sd=0.01)
