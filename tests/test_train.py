@@ -73,6 +73,10 @@ def test_the_tab_key_completes_recipes_and_groups() -> None:
         (["data=text"], "data.path: expected a value"),
         (["budget.tokens=10"], "budget.tokens: expected at least one batch"),
         (["model.width=64,128"], "Ambiguous value for argument 'model.width=64,128'"),
+        (
+            ["+recipe=curriculum_decay", "sampler=null"],
+            "sampler=null: the recipe chooses sampler/selection",
+        ),
         (["study=ladder"], "study: expected none for a single job, got one; run the study with -m"),
         pytest.param(
             ["-m", "seed=1,2", "model.width=65"],

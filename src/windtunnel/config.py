@@ -227,12 +227,18 @@ def explained(error: BaseException, arguments: Iterable[str], *, conf: Path = CO
         group, _, option = error.missing_cfg_file.rpartition("/")
         options = guards.listing(option, error.options)
         return f"{group}: expected one of its options, got {option}; options are {options}"
-    found = re.match(r"Could not override '([^']+)'", str(error))
+    found = re.match(r"(?:In '[^']*': )?Could not override '([^']+)'", str(error))
     if found is None or found[1] == "recipe":
         return str(error)
     wrong = found[1]
     for word in arguments:
         key, _, value = word.partition("=")
+        left_out = key.removeprefix("~") if value == "null" or key != key.lstrip("~") else ""
+        if left_out and wrong.startswith(f"{left_out}/"):
+            return (
+                f"{word}: the recipe chooses {wrong}, which would have no place; choose another "
+                f"{left_out}"
+            )
         if key == wrong and value.startswith("{"):
             return (
                 f"{word}: a mapping on the command line is laid over the one in the config, and "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from windtunnel.config import compose, plain
-from windtunnel.data.hop import Hop
+from windtunnel.data.hop import WORD, Hop
 from windtunnel.data.perturbed import PerturbedTokenizer
 from windtunnel.data.tokenizer import ByteTokenizer
 
@@ -20,6 +21,7 @@ VERBS: dict[str, Any] = {
 }
 S, P = 0, 1
 ONE = "He cleans his very messy bookshelf."
+MARKER = re.compile("<S>|<P>")
 WORD_LIKE = ["he", "cleans", "is", "are", "clean", "to", "can,", "a-b", "it's", ".", "x1", "(y)"]
 SPELLED = {256 + 1 + S: "<S>", 256 + 1 + P: "<P>"}
 
@@ -77,7 +79,7 @@ def test_markers_do_not_count_for_the_longest_sentence() -> None:
 @settings(deadline=None, max_examples=80)
 @given(st.lists(st.sampled_from(WORD_LIKE)))
 def test_the_languages_differ_by_the_places_of_their_markers(words: list[str]) -> None:
-    text = " ".join(words)
+    text = " ".join([*words, "he", "is", "a", "b", "c", "d"])  # a verb with room for its marker
     found = [
         PerturbedTokenizer(ByteTokenizer(), rule).encode([text])[0]
         for rule in (CONTROL, TOKENS, WORDS)
@@ -87,6 +89,11 @@ def test_the_languages_differ_by_the_places_of_their_markers(words: list[str]) -
         assert ids[ids >= 257].tolist() == found[0][found[0] >= 257].tolist()
     places = [np.cumsum(ids < 257)[ids >= 257] for ids in found[:2]]
     assert (places[1] - places[0] == 4).all()
+    spelled = [spoken(rule, text) for rule in (CONTROL, WORDS)]
+    before = [[len(WORD.findall(part)) for part in MARKER.split(one)] for one in spelled]
+    ends = [np.cumsum(counts)[:-1] for counts in before]
+    assert len(ends[0]) >= 1
+    assert (ends[1] - ends[0] == 4).all()
 
 
 def test_the_forms_of_the_config_are_those_of_english() -> None:
@@ -106,8 +113,14 @@ def test_the_forms_of_the_config_are_those_of_english() -> None:
     ("changed", "said"),
     [
         ({"unit": "letters"}, "perturbation.unit: expected tokens or words, got letters"),
-        ({"distance": 5}, "perturbation.distance: expected 0 to 4 words, .* got 5"),
-        ({"distance": -1}, "perturbation.distance: expected 0 to 4 words, .* got -1"),
+        (
+            {"distance": 5},
+            "perturbation.distance: expected a whole number from 0 to 4 words, .* got 5",
+        ),
+        ({"distance": -1}, "perturbation.distance: .* from 0 to 4 words, .* got -1"),
+        ({"distance": 2.5}, "perturbation.distance: expected a whole number .* got 2.5"),
+        ({"distance": True}, "perturbation.distance: expected a whole number .* got True"),
+        ({"plural": {"Are": "be"}}, "expected forms in small letters, .* got Are"),
         ({"plural": {"is": "be"}}, "each in one of them, got is in both"),
         ({"plural": {}, "singular": {}}, "each in one of them, got none"),
     ],

@@ -128,6 +128,7 @@ def test_tokens_are_kept(n: int) -> None:
 def test_comes_back_from_json(perturbation: Perturbation) -> None:
     again = from_json(json.loads(json.dumps(to_json(perturbation))))
     assert type(again) is type(perturbation)
+    assert to_json(again) == to_json(perturbation)
     assert of(again, 20) == of(perturbation, 20)
     assert {type(each) for each in EVERY} == set(KINDS)
 

@@ -49,6 +49,15 @@ def test_a_grid_spans_lists_and_ranges_and_keeps_the_rest() -> None:
     assert points == [["+recipe=r", f"a={a}", f"b={b}", *fixed] for a in (1, 2) for b in (0, 1)]
 
 
+def test_a_part_is_left_out_by_null_in_a_grid_and_in_a_job() -> None:
+    assert grid(["averaging=null,ema", "seed=1"]) == [
+        ["~averaging", "seed=1"],
+        ["averaging=ema", "seed=1"],
+    ]
+    own = {"model/head": None, "model.head.softcap": None}
+    assert of_job(["seed=1"], own) == ["seed=1", "~model/head", "model.head.softcap=null"]
+
+
 def test_an_interval_is_refused() -> None:
     with pytest.raises(ValueError, match=r"^a=interval\(0,1\): expected a list or range"):
         grid(["a=interval(0,1)"])

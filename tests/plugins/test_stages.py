@@ -156,6 +156,8 @@ def test_a_group_that_the_study_leaves_empty_may_be_filled_by_its_jobs(conf: Pat
     compose = Composer()
     _stages.check_jobs([job("a", 64, stability="radius")], [], compose, conf)
     assert compose.asked == [[], ["stability=radius"]]
+    _stages.check_jobs([job("a", 64, stability=None)], [], compose, conf)
+    assert compose.asked[2:] == [[], ["~stability"]]
     with pytest.raises(ValueError, match=r"^stability: expected a key of the config"):
         _stages.check_jobs([job("a", 64, stability="other")], [], compose, conf)
 

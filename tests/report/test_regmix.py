@@ -24,7 +24,7 @@ def test_the_report_says_what_was_gained(result: dict[str, Any], tmp_path: Path)
         "wiki",
         "best proxy's",
         "most epochs",
-        "less predicted",
+        "ridge predicts",
         "varies by",
     ):
         assert words in written

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -45,3 +46,6 @@ def test_text_in_which_nothing_was_planted_is_scored_otherwise(tmp_path: Path) -
     assert scorer(list(passages)).tolist() == length(list(passages)).tolist()
     assert [note.split(":")[0] for note in scorer.notes] == ["no quality is planted in this text"]
     assert Planted(source=made_corrupted(), otherwise=length).notes == []
+    trajectory = SimpleNamespace(level="document", columns=("_a", "_b"))
+    with pytest.raises(ValueError, match=r"expected one number for each document, got .*_a.*_b"):
+        Planted(source=MadeSource([]), otherwise=trajectory)  # type: ignore[arg-type]

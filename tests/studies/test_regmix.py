@@ -67,6 +67,9 @@ def test_the_best_mixture_is_found_and_beats_the_others(tmp_path: Path) -> None:
         away = sum((own["weights"][name] - best) ** 2 for name, best in BEST.items())
         assert own["small"]["mean"] == pytest.approx(2.15 + away + 10 / 16, abs=0.02)
     assert result["candidates"]["natural"]["small"]["seeds"] == 3
+    ours, theirs = (result["candidates"][n]["small_losses"] for n in ("chosen", "natural"))
+    mean = sum(ours[seed] - theirs[seed] for seed in (1, 2, 3)) / 3
+    assert result["small_against"]["natural"]["mean"] == pytest.approx(mean)
     assert result["predicted_before_check"]
     assert result["warnings"] == []
     assert json.loads(json.dumps(result, allow_nan=False)) == json.loads(json.dumps(result))

@@ -33,7 +33,7 @@ def grid(arguments: Sequence[str]) -> list[list[str]]:
                 f"{override.input_line}: expected a list or range of values for a study, got an "
                 "interval; give the values with commas"
             )
-    return [list(point) for point in itertools.product(*choices)]
+    return [config.leaving_out(point) for point in itertools.product(*choices)]
 
 
 def written(key: str, value: Any) -> str:

@@ -97,22 +97,24 @@ def check_jobs(
     for job in jobs:
         _overrides.of_job(given, job.overrides)
         parts = {k: v for k, v in job.overrides.items()
-                 if guards.chooses_part(usual, k, v) or _is_option(conf, k, v)}  # fmt: skip
+                 if guards.chooses_part(usual, k, v) or _is_choice(conf, k, v)}  # fmt: skip
         # A part may need values that only the job gives, such as the weights of a mixture.
         places = tuple(f"{key.replace('/', '.')}." for key in parts)
         inside = {k: v for k, v in job.overrides.items() if k.startswith(places)}
         choice = (*(_overrides.written(k, v) for k, v in parts.items()), *sorted(inside))
         if choice not in composed:
             own = [_overrides.written(k, v) for k, v in {**parts, **inside}.items()]
-            composed[choice] = config.plain(compose([*given, *own]))
+            composed[choice] = config.plain(compose([*given, *config.leaving_out(own, conf)]))
         rest = {key: value for key, value in job.overrides.items() if key not in parts}
         configs[job.name] = guards.replaced(composed[choice], rest)
         config.check_values(configs[job.name], conf)
     return configs
 
 
-def _is_option(conf: Path, key: str, value: Any) -> bool:
-    """Whether a group that the study itself leaves empty has this option."""
+def _is_choice(conf: Path, key: str, value: Any) -> bool:
+    """Whether a group that the study itself leaves empty has this option, or is to be left out."""
+    if value is None:
+        return any((conf / key).glob("*.yaml"))
     return isinstance(value, str) and (conf / key / f"{value}.yaml").is_file()
 
 

@@ -53,6 +53,12 @@ class Hop:
             unit: of what; markers are not counted.
         """
         both = sorted(set(singular) & set(plural))
+        unlike = [form for form in (*singular, *plural) if form != form.lower()]
+        if unlike:
+            raise ValueError(
+                "perturbation.singular and perturbation.plural: expected forms in small letters, "
+                f"which capitals match too, got {', '.join(unlike)}; write them small"
+            )
         if both or not (singular or plural):
             raise ValueError(
                 "perturbation.singular and perturbation.plural: expected verb forms, each in one "
@@ -60,10 +66,11 @@ class Hop:
             )
         if unit not in get_args(Unit):
             raise ValueError(f"perturbation.unit: expected tokens or words, got {unit}")
-        if not 0 <= distance <= FULL_WORDS:
+        if type(distance) is not int or not 0 <= distance <= FULL_WORDS:
             raise ValueError(
-                f"perturbation.distance: expected 0 to {FULL_WORDS} {unit}, since sentences are "
-                f"kept in which a marker has {FULL_WORDS} words to hop, got {distance}"
+                f"perturbation.distance: expected a whole number from 0 to {FULL_WORDS} {unit}, "
+                f"since sentences are kept in which a marker has {FULL_WORDS} words to hop, got "
+                f"{distance!r}"
             )
         self.singular, self.plural = dict(singular), dict(plural)
         self.distance, self.unit = distance, unit

@@ -3,9 +3,10 @@
 A text becomes its sentences, each followed by a line break that stays where it is. A sentence is a
 line, or a piece of one that ends in a full stop, question mark or exclamation mark; white space
 around it is dropped, as are sentences of fewer than 2 or more than 350 tokens, in every language
-alike, so that all of them hold the same sentences. The vocabulary is the inner tokenizer's, which
-is trained on the text as it was, and after it the markers. A rule may cut a sentence into pieces of
-text that are encoded each on its own, or leave it out.
+alike, so that all of them hold the same sentences, but for those that hops leave out. The
+vocabulary is the inner tokenizer's, which is trained on the text as it was, and after it the
+markers. A rule may cut a sentence into pieces of text that are encoded each on its own, or leave it
+out.
 Source: the limits are those of Kallini et al. 2024, arXiv 2401.06416, appendix, for shuffles.
 """
 

@@ -45,7 +45,7 @@ def tables(result: Mapping[str, Any]) -> list[RenderableType]:
         title = f"Fits of {result['target']}, judged on {len(result['held_out'])} other proxies"
         parts.append(table(title, columns, rows))
         parts.append(table("The mixtures", ("domain", *NAMES.values()), _mixtures(result)))
-        columns = ("mixture", f"{result['chooser']} predicts", "measured", "less predicted")
+        columns = ("mixture", f"{result['chooser']} predicts", "measured", "less chosen", level)
         rows = [_small(name, result) for name in NAMES]
         parts.append(
             table(f"Trained at the proxies' size, {_size(result['small'])}", columns, rows)
@@ -108,11 +108,9 @@ def _size(size: Mapping[str, Any]) -> str:
 
 def _small(name: str, result: Mapping[str, Any]) -> tuple[str, ...]:
     own = result["candidates"][name]
-    predicted, mean = own["predicted"][result["chooser"]], own["small"]["mean"]
-    if mean is None:
-        return NAMES[name], number(predicted, 4), "-", ""
-    measured = f"{number(mean, 4)} ({number(own['small']['sd'], 4)})"
-    return NAMES[name], number(predicted, 4), measured, f"{mean - predicted:+.4f}"
+    predicted = number(own["predicted"][result["chooser"]], 4)
+    against = result["small_against"].get(name)
+    return (NAMES[name], predicted, *cells(own["small"], against, own["epochs"])[:3])
 
 
 def _large(name: str, result: Mapping[str, Any]) -> tuple[str, ...]:
@@ -151,7 +149,7 @@ def figure(result: Mapping[str, Any]) -> Figure:
 
 def _draw_fits(axes: Axes, result: Mapping[str, Any]) -> None:
     actual = [loss for _, loss in result["held_out"]]
-    for name, colour in zip(list(ranked(result))[:DRAWN], (style.RED, style.BLUE), strict=False):
+    for name, colour in zip(list(ranked(result))[:DRAWN], DOTS, strict=False):
         own = result["regressors"][name]
         axes.plot(own["predicted"], actual, "o", markersize=4.5, color=colour, alpha=0.8,
                   label=f"{name}: Spearman {number(own['spearman'], 3)}")  # fmt: skip
@@ -187,6 +185,7 @@ def _draw_losses(axes: Axes, result: Mapping[str, Any]) -> None:
     axes.set_xlim(-0.5, len(NAMES) - 0.5)
 
 
+DOTS = (style.INK, style.MUTED)
 COLOURS = {
     "chosen": style.RED,
     "natural": style.BLUE,

@@ -25,7 +25,7 @@ class Planted:
     columns = ("",)
 
     def __init__(self, *, source: Source, otherwise: Scorer | None) -> None:
-        """Refuses a source that plants no quality where there is no `otherwise`."""
+        """Refuses a source that plants no quality where nothing scores documents `otherwise`."""
         self.notes: list[str] = []
         if isinstance(source, Corrupted):
             self._scorer: Scorer = _Known(source)
@@ -35,10 +35,15 @@ class Planted:
                 "data=planted, or choose another scorer"
             )
         else:
+            if (otherwise.level, tuple(otherwise.columns)) != (self.level, self.columns):
+                raise ValueError(
+                    "scorer.part.otherwise: expected one number for each document, got columns "
+                    f"{list(otherwise.columns)} by {otherwise.level}; choose another scorer"
+                )
             self._scorer = otherwise
             self.notes.append(
-                "no quality is planted in this text: its score is what scorer.part.otherwise of "
-                "conf/scorer/planted.yaml says, which is how little zlib can compress a document"
+                "no quality is planted in this text: scorer.part.otherwise scored it (how little "
+                "zlib can compress a document, unless told otherwise), and larger comes last"
             )
 
     def fit(self, passages: Passages) -> None:

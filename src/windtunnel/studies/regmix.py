@@ -247,12 +247,14 @@ class RegMix:
             for name in rows
         }
         losses = {name: runs.by_seed(own, "target") for name, own in rows.items()}
+        small_losses = {name: runs.by_seed(own, "target") for name, own in small.items()}
         candidates = {
             name: prediction["candidates"][name]
             | {
                 "check": runs.summary(losses[name]),
                 "losses": losses[name],
-                "small": runs.summary(runs.by_seed(small[name], "target")),
+                "small": runs.summary(small_losses[name]),
+                "small_losses": small_losses[name],
                 "domains": mixtures.mean_domains(records.get(line["job"]) for line in own),
             }
             for name, own in rows.items()
@@ -267,6 +269,10 @@ class RegMix:
             "best_proxy": prediction["best_proxy"],
             "against": {
                 name: runs.difference(losses[CHOSEN], losses[name], self.choice.level)
+                for name in RIVALS
+            },
+            "small_against": {
+                name: runs.difference(small_losses[CHOSEN], small_losses[name], self.choice.level)
                 for name in RIVALS
             },
             "predicted_at": prediction["time"],
