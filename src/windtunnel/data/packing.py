@@ -6,11 +6,9 @@ documents as they are. Documents are encoded in batches, by all cores at once.
 
 from __future__ import annotations
 
-import ctypes
-import sys
+import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -23,8 +21,8 @@ TRAIN = "train.tokens"
 STARTS = "train.starts"  # first token of each training document, int64
 START_DOMAINS = "train.domains"  # its domain, uint16
 _BATCH_DOCUMENTS = 2048
-_BATCH_BYTES = 1_000_000
-_RELEASE_EVERY = 4  # batches
+# An encoded batch takes 80 times its size: small batches, and as many more as there are cores.
+_BATCH_BYTES = 125_000 * (os.cpu_count() or 1)
 
 Progress = Callable[[str, int, int], None]  # stage, done, total (0 where unknown)
 
@@ -64,9 +62,7 @@ def pack(spool: Spool, tokenizer: Tokenizer, folder: Path, progress: Progress) -
         (folder / STARTS).open("wb") as starts,
         (folder / START_DOMAINS).open("wb") as start_domains,
     ):
-        for number, batch in enumerate(_batches(spool.kept())):
-            if number % _RELEASE_EVERY == 0:
-                _release()
+        for batch in _batches(spool.kept()):
             for document, ids in zip(batch, _ids(batch, tokenizer), strict=True):
                 tokens = np.concatenate([separator, ids]).astype(dtype)
                 _count(domains[document.domain], document, len(tokens))
@@ -83,18 +79,6 @@ def pack(spool: Spool, tokenizer: Tokenizer, folder: Path, progress: Progress) -
     for i in range(len(domains)):
         _append(folder / held_out_name(i), end)
     return domains
-
-
-def _release() -> None:
-    """Gives freed memory back to the system: what glibc keeps of it grows with the text."""
-    if (trim := _trim()) is not None:
-        trim(0)
-
-
-@cache
-def _trim() -> Callable[[int], int] | None:
-    """glibc's `malloc_trim`, where the C library has one."""
-    return getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
 
 
 def _batches(documents: Iterable[Kept]) -> Iterator[list[Kept]]:
