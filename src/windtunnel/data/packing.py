@@ -6,7 +6,6 @@ documents as they are. Documents are encoded in batches, by all cores at once.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,8 +20,7 @@ TRAIN = "train.tokens"
 STARTS = "train.starts"  # first token of each training document, int64
 START_DOMAINS = "train.domains"  # its domain, uint16
 _BATCH_DOCUMENTS = 2048
-# An encoded batch takes 80 times its size: small batches, and as many more as there are cores.
-_BATCH_BYTES = 125_000 * (os.cpu_count() or 1)
+_BATCH_BYTES = 1_000_000
 
 Progress = Callable[[str, int, int], None]  # stage, done, total (0 where unknown)
 
