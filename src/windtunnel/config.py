@@ -233,8 +233,8 @@ def explained(error: BaseException, arguments: Iterable[str], *, conf: Path = CO
     wrong = found[1]
     for word in arguments:
         key, _, value = word.partition("=")
-        left_out = key.removeprefix("~") if value == "null" or key != key.lstrip("~") else ""
-        if left_out and wrong.startswith(f"{left_out}/"):
+        left_out = word.removesuffix("=null").removeprefix("~")
+        if left_out != word and wrong.startswith(f"{left_out}/"):
             return (
                 f"{word}: the recipe chooses {wrong}, which would have no place; choose another "
                 f"{left_out}"

@@ -69,7 +69,7 @@ def test_thirty_trainings_lose_none_to_a_kill(tmp_path: Path, launcher: str) -> 
 
 
 def process_of(home: Path, study: subprocess.Popen[bytes]) -> int:
-    """The process that trains the job to be killed, as soon as it has left a checkpoint."""
+    """The process that trains the job to be killed, as soon as it tells how far it is."""
     deadline = time.monotonic() + 900
     while True:
         for job in home.glob(f"outputs/loss_zoo/*/{KILLED}"):

@@ -7,7 +7,7 @@ of them hold the same sentences, and but for the markers the same tokens.
 
 Source: Kallini et al. 2024, arXiv 2401.06416, section 3. Deviation: theirs asks a morphological
 tagger which words are verbs in the third person of the present; this takes the forms that it is
-given, and passes those by that follow `TO_OR_MODAL`.
+given, and passes by those that follow a word of `TO_OR_MODAL`.
 """
 
 from __future__ import annotations
@@ -107,13 +107,15 @@ class Hop:
         return np.insert(ids[~is_marker], place, ids[is_marker])
 
     def _is_verb(self, words: Sequence[re.Match[str]], i: int) -> bool:
-        if lower(words[i]) not in self.singular | self.plural:
+        form = lower(words[i])
+        if form not in self.singular and form not in self.plural:
             return False
         return i == 0 or lower(words[i - 1]) not in TO_OR_MODAL
 
     def _lemma(self, form: str) -> str:
         """The lemma, with a capital letter where the form has one."""
-        lemma = (self.singular | self.plural)[form.lower()]
+        known = self.singular if form.lower() in self.singular else self.plural
+        lemma = known[form.lower()]
         return lemma.capitalize() if form[0].isupper() else lemma
 
 
